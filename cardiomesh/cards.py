@@ -1,0 +1,195 @@
+"""The model card: everything clinical that is known about one version of one model.
+
+``model_repository/NAME/VERSION/card.json`` is written by ``export`` beside the weights and read by the gateway
+and the explainer. Classes, temperatures, thresholds and the preprocessing version live here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cardiomesh.errors import CardioMeshError
+
+__all__ = [
+    "CARD_FILE",
+    "Architecture",
+    "Artifact",
+    "CardError",
+    "DataSource",
+    "Head",
+    "Metric",
+    "ModelCard",
+    "ModelInput",
+    "Statement",
+    "StatementKind",
+    "Urgency",
+    "load_card",
+    "load_cards",
+]
+
+CARD_FILE: Final = "card.json"
+SCHEMA_VERSION: Final = 1
+
+
+class CardError(CardioMeshError):
+    """A card is missing, unreadable, or does not describe the model beside it."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "BAD_MODEL_CARD"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Urgency(StrEnum):
+    """How soon a human must look, were the finding true."""
+
+    NONE = "none"
+    ROUTINE = "routine"
+    URGENT = "urgent"
+    CRITICAL = "critical"
+
+
+class StatementKind(StrEnum):
+    """Where a statement stands in the SCP-ECG hierarchy as PTB-XL uses it."""
+
+    SUPERCLASS = "superclass"
+    DIAGNOSTIC = "diagnostic"
+    FORM = "form"
+    RHYTHM = "rhythm"
+
+
+class Statement(_Part):
+    """One class of one head, in the order of the head's logits."""
+
+    code: str = Field(description="SCP-ECG statement or PTB-XL superclass, e.g. NORM, MI, CLBBB.")
+    name: str = Field(description="English name.")
+    name_pt: str = Field(description="Brazilian Portuguese name.")
+    kind: StatementKind
+    snomed_ct: str | None = Field(default=None, description="SNOMED CT concept id where one is known.")
+    urgency: Urgency = Urgency.ROUTINE
+    threshold: float = Field(ge=0, le=1, description="Calibrated probability from which the finding is present.")
+    threshold_rule: str = Field(description="The criterion that chose the threshold, and on which data.")
+    training_positives: int = Field(ge=0, description="Positive recordings in the training folds.")
+
+
+class Head(_Part):
+    """One output tensor of the model: float32 logits ``[batch, len(classes)]``."""
+
+    output: str = Field(description="Name of the output tensor.")
+    activation: Literal["sigmoid", "softmax"] = "sigmoid"
+    temperature: float = Field(gt=0, description="Logits are divided by this before the activation.")
+    classes: tuple[Statement, ...] = Field(min_length=1)
+
+
+class ModelInput(_Part):
+    """The one input tensor: float32 ``[batch, leads, samples]``."""
+
+    name: str = "ecg"
+    leads: tuple[str, ...]
+    samples: int
+    sampling_rate_hz: float
+    unit: Literal["mV"] = "mV"
+    preprocessing_version: str
+
+
+class Architecture(_Part):
+    """What the network is."""
+
+    family: str
+    parameters: int = Field(gt=0, description="Trainable parameters of the served network.")
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class DataSource(_Part):
+    """What the network was trained, selected and calibrated on."""
+
+    name: str
+    citation: str
+    licence: str
+    records: int
+    training_folds: tuple[int, ...]
+    calibration_folds: tuple[int, ...]
+    sha256: str = Field(description="Over the sorted (record id, labels) table that was used.")
+
+
+class Metric(_Part):
+    """One measured figure with its 95 % interval."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    data: str = Field(description="On which records it was measured.")
+    command: str = Field(description="The command that prints it.")
+
+
+class Artifact(_Part):
+    """One file beside the card."""
+
+    sha256: str
+    bytes: int
+    precision: str
+
+
+class ModelCard(_Part):
+    """The knowledge that travels with one version of one model."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    version: int = Field(ge=1)
+    description: str
+    created: datetime
+    code_version: str = Field(description="Version of the code that trained and exported it.")
+    architecture: Architecture
+    input: ModelInput
+    heads: tuple[Head, ...] = Field(min_length=1)
+    attribution: str | None = Field(default=None, description="Name of the served graph that explains this model.")
+    data: DataSource
+    metrics: tuple[Metric, ...] = ()
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)
+    intended_use: str
+    limits: tuple[str, ...] = Field(min_length=1)
+    #: sha256 of the card's bytes; filled in by ``load_card``, never stored in the file.
+    digest: str = Field(default="", exclude=True)
+
+    @model_validator(mode="after")
+    def _codes_are_unique(self) -> ModelCard:
+        codes = [s.code for s in self.statements]
+        if len(set(codes)) != len(codes):
+            raise ValueError("statement codes must be unique over all heads")
+        return self
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """All classes of all heads, in the order of their logits."""
+        return tuple(s for head in self.heads for s in head.classes)
+
+
+def load_card(path: Path) -> ModelCard:
+    """Read one card; raises ``CardError`` with the reason when it cannot be trusted."""
+    try:
+        raw = path.read_bytes()
+        card = ModelCard.model_validate_json(raw)
+    except OSError as error:
+        raise CardError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "card"
+        raise CardError(f"{path}: {where}: {first['msg']}") from error
+    if path.parent.name.isdigit() and (int(path.parent.name), path.parent.parent.name) != (card.version, card.name):
+        raise CardError(f"{path}: describes {card.name} version {card.version}, which is not where it lies")
+    return card.model_copy(update={"digest": hashlib.sha256(raw).hexdigest()})
+
+
+def load_cards(repository: Path) -> dict[tuple[str, int], ModelCard]:
+    """Every card of a model repository, by (name, version)."""
+    cards = [load_card(path) for path in sorted(repository.glob(f"*/[0-9]*/{CARD_FILE}"))]
+    return {(card.name, card.version): card for card in cards}

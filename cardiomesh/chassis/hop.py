@@ -1,0 +1,77 @@
+"""One call to another part of the mesh: trace context, the rest of the deadline, typed errors, its time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeVar
+
+import grpc
+from opentelemetry.trace import SpanKind
+
+from cardiomesh.chassis.deadline import current_budget
+from cardiomesh.chassis.telemetry import Telemetry, inject
+from cardiomesh.errors import CardioMeshError, Unavailable
+from cardiomesh.rpc.status import error_from_rpc
+
+__all__ = ["Hop"]
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Hop(Generic[Request, Response]):
+    """A method of a backend, called with everything a call in the mesh carries.
+
+    ``name`` is the part of the mesh (``triton``), ``method`` a stub's multicallable.
+    """
+
+    def __init__(self, name: str, method: Callable[..., Any], telemetry: Telemetry) -> None:
+        self._name = name
+        self._method = method
+        self._telemetry = telemetry
+
+    async def __call__(self, request: Request) -> Response:
+        """The answer; raises the typed error that the backend raised, Unavailable when it cannot be reached."""
+        started = time.perf_counter()
+        status = grpc.StatusCode.OK
+        with self._telemetry.span("rpc.client", {"cardiomesh.hop": self._name}, kind=SpanKind.CLIENT):
+            try:
+                answer: Response = await self._method(
+                    request, timeout=current_budget().for_hop(), metadata=tuple(inject().items())
+                )
+            except grpc.RpcError as error:
+                status = error.code()
+                raise self._translate(error) from error
+            finally:
+                self._observe(started, status)
+        return answer
+
+    async def stream(self, request: Request) -> AsyncIterator[Response]:
+        """The parts of the answer, likewise."""
+        started = time.perf_counter()
+        status = grpc.StatusCode.OK
+        with self._telemetry.span("rpc.client", {"cardiomesh.hop": self._name}, kind=SpanKind.CLIENT):
+            call = self._method(request, timeout=current_budget().for_hop(), metadata=tuple(inject().items()))
+            try:
+                async for part in call:
+                    yield part
+            except grpc.RpcError as error:
+                status = error.code()
+                raise self._translate(error) from error
+            finally:
+                call.cancel()
+                self._observe(started, status)
+
+    def _observe(self, started: float, status: grpc.StatusCode) -> None:
+        milliseconds = (time.perf_counter() - started) * 1e3
+        self._telemetry.observe(
+            "hop_duration", milliseconds, {"cardiomesh.hop": self._name, "rpc.grpc.status_code": status.value[0]}
+        )
+
+    def _translate(self, error: grpc.RpcError) -> CardioMeshError:
+        typed = error_from_rpc(error)
+        if isinstance(typed, Unavailable):
+            # grpc's own text holds addresses and socket errors; the caller needs to know which part is away.
+            return Unavailable(f"{self._name} cannot be reached")
+        return typed

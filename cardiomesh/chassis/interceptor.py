@@ -1,0 +1,172 @@
+"""What happens around every call: trace, deadline, in-flight count, typed errors, metrics, one log line on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, TypeVar
+
+import grpc
+from opentelemetry.trace import SpanKind
+
+from cardiomesh.chassis.deadline import Budget, enter_budget
+from cardiomesh.chassis.telemetry import Telemetry, extract
+from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, Overloaded
+from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
+
+__all__ = ["CallInterceptor"]
+
+log = logging.getLogger("cardiomesh.rpc")
+T = TypeVar("T")
+Handler = grpc.RpcMethodHandler[Any, Any]
+Context = grpc.aio.ServicerContext
+_OWN_PREFIX: Final = "/cardiomesh."
+_RETRY_AFTER_S: Final = 1.0
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps our own services; health and reflection pass untouched, so that they answer under any load."""
+
+    def __init__(self, telemetry: Telemetry, *, default_deadline_s: float, max_concurrent_calls: int) -> None:
+        self._telemetry = telemetry
+        self._default_deadline_s = default_deadline_s
+        self._max_calls = max_concurrent_calls
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls being served now."""
+        return self._in_flight
+
+    async def wait_idle(self) -> None:
+        """Return when no call is in flight."""
+        await self._idle.wait()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler that was found for the method."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_OWN_PREFIX):
+            return handler
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
+        if handler.unary_stream is not None:
+            stream: Any = handler.unary_stream  # typed for blocking servers only
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, stream), **codec)
+        raise NotImplementedError(f"{method}: client streams are not offered by this chassis")
+
+    def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[T]]) -> Callable[[Any, Any], Awaitable[T]]:
+        async def call(request: Any, context: Context) -> T:
+            failure: CardioMeshError
+            try:
+                with self._around(method, context) as budget:
+                    async with asyncio.timeout(budget.remaining()):
+                        return await behaviour(request, context)
+            except CardioMeshError as error:
+                failure = error
+            await _abort(context, failure)
+
+        return call
+
+    def _stream(
+        self, method: str, behaviour: Callable[[Any, Any], AsyncIterator[T]]
+    ) -> Callable[[Any, Any], AsyncIterator[T]]:
+        async def call(request: Any, context: Context) -> AsyncIterator[T]:
+            failure: CardioMeshError | None = None
+            try:
+                with self._around(method, context) as budget:
+                    async with asyncio.timeout(budget.remaining()):
+                        async for part in behaviour(request, context):
+                            yield part
+            except CardioMeshError as error:
+                failure = error
+            if failure is not None:
+                await _abort(context, failure)
+
+        return call
+
+    @contextmanager
+    def _around(self, method: str, context: Context) -> Iterator[Budget]:
+        """The common part of unary and streaming calls. Whatever goes wrong leaves as a CardioMeshError."""
+        started = time.perf_counter()
+        metadata = {k: v for k, v in metadata_of(context) if isinstance(v, str)}
+        service, _, name = method.strip("/").partition("/")
+        facts = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+        self._enter()
+        status = grpc.StatusCode.OK
+        try:
+            with self._telemetry.span("rpc.server", facts, kind=SpanKind.SERVER, parent=extract(metadata)) as span:
+                try:
+                    if self._in_flight > self._max_calls:
+                        raise Overloaded(f"{self._max_calls} calls are in flight; try again in a moment")
+                    left: float | None = context.time_remaining()
+                    budget = Budget.of(self._default_deadline_s if left is None else left)
+                    budget.for_hop()
+                    enter_budget(budget)
+                    yield budget
+                except (CardioMeshError, TimeoutError, asyncio.CancelledError, GeneratorExit) as error:
+                    typed = _typed(error)
+                    status = code_of(typed)
+                    self._telemetry.describe(span, {"rpc.grpc.status_code": status.value[0]})
+                    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+                        raise
+                    raise typed from error
+                except Exception as error:
+                    status = grpc.StatusCode.INTERNAL
+                    log.exception("unexpected error", extra={"method": name})
+                    raise CardioMeshError("an unexpected error; its trace is in this service's log") from error
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1e3
+            self._leave()
+            self._telemetry.observe(
+                "rpc_duration", milliseconds, {"rpc.method": name, "rpc.grpc.status_code": status.value[0]}
+            )
+            if status is not grpc.StatusCode.OK:
+                log.info(
+                    "call failed",
+                    extra={"method": name, "status": status.name, "milliseconds": round(milliseconds, 3)},
+                )
+
+    def _enter(self) -> None:
+        self._in_flight += 1
+        self._idle.clear()
+        self._telemetry.level("rpc_in_flight", 1)
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        self._telemetry.level("rpc_in_flight", -1)
+        if self._in_flight == 0:
+            self._idle.set()
+
+
+def _typed(error: BaseException) -> CardioMeshError:
+    if isinstance(error, CardioMeshError):
+        return error
+    if isinstance(error, TimeoutError):
+        return DeadlineExceeded("the call's deadline has passed")
+    return Cancelled("the caller went away")
+
+
+def metadata_of(context: Context) -> Iterable[tuple[str, str | bytes]]:
+    """The call's metadata; grpc says None where there is none."""
+    pairs: Iterable[tuple[str, str | bytes]] | None = context.invocation_metadata()
+    return pairs or ()
+
+
+async def _abort(context: Context, error: CardioMeshError) -> NoReturn:
+    retry = _RETRY_AFTER_S if isinstance(error, Overloaded) else None
+    await context.abort(code_of(error), str(error), ((DETAILS_KEY, status_details(error, retry)),))
+    raise AssertionError("abort always raises")

@@ -1,0 +1,114 @@
+"""Every name that telemetry may carry: spans, their attributes, metrics, log fields.
+
+What is not listed here cannot be recorded, so patient data cannot leak through a forgotten label. Attributes are
+low-cardinality technical facts; a subject reference, a file name, a lead's samples or an error text of a decoder
+have no key to travel under.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["ATTRIBUTES", "LOG_FIELDS", "METRICS", "SPANS", "MetricSpec"]
+
+#: Attribute key → what it holds.
+ATTRIBUTES: Final[dict[str, str]] = {
+    "rpc.system": "always 'grpc'",
+    "rpc.service": "full gRPC service name",
+    "rpc.method": "gRPC method name",
+    "rpc.grpc.status_code": "numeric gRPC status",
+    "cardiomesh.reason": "machine-readable reason of an error",
+    "cardiomesh.hop": "the part of the mesh that was called",
+    "cardiomesh.model": "model name as published",
+    "cardiomesh.model_version": "model version as published",
+    "cardiomesh.preprocessing_version": "version of the conditioning",
+    "cardiomesh.format": "container format of the recording",
+    "cardiomesh.windows": "number of ten-second windows",
+    "cardiomesh.quality_grade": "overall grade",
+    "cardiomesh.cache": "hit, miss, bypass or unavailable",
+    "cardiomesh.finding": "statement code that was explained",
+    "cardiomesh.method": "explanation method",
+    "http.route": "route template of the HTTP port",
+    "http.status_code": "numeric HTTP status",
+}
+
+#: Span name → what it covers.
+SPANS: Final[dict[str, str]] = {
+    "client.call": "one call of the SDK",
+    "rpc.server": "one call as its server saw it",
+    "rpc.client": "one call to another part of the mesh",
+    "cache.lookup": "look-up of an earlier result",
+    "cache.store": "keeping a result",
+    "prepare.decode": "file or numbers to recording",
+    "prepare.condition": "recording to tensor",
+    "http.server": "one HTTP request",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One instrument."""
+
+    kind: Literal["counter", "histogram", "up_down_counter"]
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_LATENCY_MS: Final = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+
+METRICS: Final[dict[str, MetricSpec]] = {
+    "rpc_duration": MetricSpec(
+        "histogram",
+        "ms",
+        "Duration of calls as their server saw them.",
+        ("rpc.method", "rpc.grpc.status_code"),
+        _LATENCY_MS,
+    ),
+    "rpc_in_flight": MetricSpec("up_down_counter", "{call}", "Calls being served now."),
+    "hop_duration": MetricSpec(
+        "histogram",
+        "ms",
+        "Duration of calls to other parts of the mesh.",
+        ("cardiomesh.hop", "rpc.grpc.status_code"),
+        _LATENCY_MS,
+    ),
+    "inference_latency": MetricSpec(
+        "histogram",
+        "ms",
+        "Duration of one inference as the gateway saw it.",
+        ("cardiomesh.model",),
+        _LATENCY_MS,
+    ),
+    "cache_lookups": MetricSpec("counter", "{lookup}", "Cache look-ups by outcome.", ("cardiomesh.cache",)),
+    "recordings": MetricSpec(
+        "counter", "{recording}", "Recordings prepared.", ("cardiomesh.format", "cardiomesh.quality_grade")
+    ),
+    "explanations": MetricSpec(
+        "counter", "{part}", "Parts of explanations given.", ("cardiomesh.method", "cardiomesh.model")
+    ),
+}
+
+#: Extra fields a log line may carry, beside time, level, logger, event, service and trace id.
+LOG_FIELDS: Final[frozenset[str]] = frozenset(
+    {
+        "address",
+        "attempt",
+        "calls",
+        "error_type",
+        "frames",
+        "hop",
+        "method",
+        "milliseconds",
+        "missing",
+        "model",
+        "model_version",
+        "reason",
+        "seconds",
+        "signal",
+        "state",
+        "status",
+    }
+)

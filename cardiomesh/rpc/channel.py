@@ -1,0 +1,68 @@
+"""How the mesh dials: message limits, keepalive, quick reconnects, TLS from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from cardiomesh.errors import InvalidRequest
+
+__all__ = ["MAX_MESSAGE_BYTES", "TlsFiles", "channel_options", "dial", "dial_sync"]
+
+#: A ten-second 16-lead file is well below 1 MiB; an hour of Holter does not belong in one message.
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files of the caller's side. ``ca`` alone is TLS; with ``certificate`` and ``key`` it is mTLS."""
+
+    ca: Path
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Channel credentials; InvalidRequest names the file that cannot be read."""
+        try:
+            ca = self.ca.read_bytes()
+            certificate = self.certificate.read_bytes() if self.certificate else None
+            key = self.key.read_bytes() if self.key else None
+        except OSError as error:
+            raise InvalidRequest.field("tls", f"{error.filename}: {error.strerror}", "UNREADABLE") from error
+        return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def channel_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[str, int | str]]:
+    """Options of every channel.
+
+    The receive limit is four times the send limit, because an answer may carry the decoded float32 signal of a
+    compressed file. Reconnects start at 100 ms and stay below 2 s, so that a restarted backend is found at once.
+    """
+    return [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", 4 * max_message_bytes),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.enable_http_proxy", 0),
+    ]
+
+
+def dial(address: str, tls: TlsFiles | None = None) -> grpc.aio.Channel:
+    """An asyncio channel to ``host:port`` or ``dns:///name:port``."""
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=channel_options())
+    return grpc.aio.secure_channel(address, tls.credentials(), options=channel_options())
+
+
+def dial_sync(address: str, tls: TlsFiles | None = None) -> grpc.Channel:
+    """The same, for blocking callers."""
+    if tls is None:
+        return grpc.insecure_channel(address, options=channel_options())
+    return grpc.secure_channel(address, tls.credentials(), options=channel_options())

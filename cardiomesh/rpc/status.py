@@ -1,0 +1,64 @@
+"""Errors on the wire: the error tree to ``google.rpc.Status`` and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import grpc
+from google.protobuf import duration_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from cardiomesh.errors import CardioMeshError, FieldViolation, error_for_status
+
+__all__ = ["DETAILS_KEY", "code_of", "error_from_rpc", "status_details"]
+
+DETAILS_KEY: Final = "grpc-status-details-bin"
+DOMAIN: Final = "cardiomesh"
+#: Trailing metadata travels in HTTP/2 headers, which peers cap at 8 KiB; a status beyond this is cut.
+_MAX_VIOLATIONS: Final = 16
+
+
+def code_of(error: CardioMeshError) -> grpc.StatusCode:
+    """The gRPC code of an error."""
+    return grpc.StatusCode[error.status]
+
+
+def status_details(error: CardioMeshError, retry_after_s: float | None = None) -> bytes:
+    """A serialised ``google.rpc.Status`` with ErrorInfo, BadRequest and RetryInfo as they apply."""
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.status), message=str(error))
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
+    if error.violations:
+        bad = error_details_pb2.BadRequest()
+        for violation in error.violations[:_MAX_VIOLATIONS]:
+            bad.field_violations.add(field=violation.field, description=violation.description, reason=violation.reason)
+        status.details.add().Pack(bad)
+    if retry_after_s is not None:
+        delay = duration_pb2.Duration(seconds=int(retry_after_s), nanos=int(retry_after_s % 1 * 1e9))
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status.SerializeToString()
+
+
+def _details(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[str, tuple[FieldViolation, ...]]:
+    raw = next((value for key, value in metadata or () if key == DETAILS_KEY), None)
+    if not isinstance(raw, bytes):
+        return "", ()
+    status, info, bad = status_pb2.Status(), error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    try:
+        status.ParseFromString(raw)
+        for detail in status.details:
+            if not detail.Unpack(info):
+                detail.Unpack(bad)
+    except DecodeError:
+        return "", ()
+    return info.reason, tuple(FieldViolation(v.field, v.description, v.reason) for v in bad.field_violations)
+
+
+def error_from_rpc(error: grpc.RpcError) -> CardioMeshError:
+    """The error a failed call stands for, as the same class that was raised at the other end."""
+    code = error.code() if hasattr(error, "code") else None
+    message = (error.details() if hasattr(error, "details") else None) or str(error)
+    metadata = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
+    reason, violations = _details(metadata)
+    return error_for_status(code.name if code is not None else "UNKNOWN", message, reason, violations)
