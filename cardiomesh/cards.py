@@ -21,6 +21,7 @@ __all__ = [
     "Architecture",
     "Artifact",
     "CardError",
+    "CardStore",
     "DataSource",
     "Head",
     "Metric",
@@ -30,7 +31,6 @@ __all__ = [
     "StatementKind",
     "Urgency",
     "load_card",
-    "load_cards",
 ]
 
 CARD_FILE: Final = "card.json"
@@ -189,7 +189,20 @@ def load_card(path: Path) -> ModelCard:
     return card.model_copy(update={"digest": hashlib.sha256(raw).hexdigest()})
 
 
-def load_cards(repository: Path) -> dict[tuple[str, int], ModelCard]:
-    """Every card of a model repository, by (name, version)."""
-    cards = [load_card(path) for path in sorted(repository.glob(f"*/[0-9]*/{CARD_FILE}"))]
-    return {(card.name, card.version): card for card in cards}
+class CardStore:
+    """The cards of one model repository, read when first needed. A published version never changes."""
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._cards: dict[tuple[str, int], ModelCard] = {}
+
+    def path(self, name: str, version: int) -> Path:
+        """Where the card of one version lies."""
+        return self._repository / name / str(version) / CARD_FILE
+
+    def get(self, name: str, version: int) -> ModelCard | None:
+        """The card, or None where the version has none (the graphs that only explain have none)."""
+        key = (name, version)
+        if key not in self._cards and self.path(name, version).is_file():
+            self._cards[key] = load_card(self.path(name, version))
+        return self._cards.get(key)

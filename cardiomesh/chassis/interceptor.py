@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
 from opentelemetry.trace import SpanKind
@@ -22,7 +22,7 @@ __all__ = ["CallInterceptor"]
 log = logging.getLogger("cardiomesh.rpc")
 T = TypeVar("T")
 Handler = grpc.RpcMethodHandler[Any, Any]
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _OWN_PREFIX: Final = "/cardiomesh."
 _RETRY_AFTER_S: Final = 1.0
 
@@ -77,7 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         return await behaviour(request, context)
             except CardioMeshError as error:
                 failure = error
-            await _abort(context, failure)
+            return await _abort(context, failure)
 
         return call
 

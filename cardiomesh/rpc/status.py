@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf import duration_pb2
@@ -37,7 +37,7 @@ def status_details(error: CardioMeshError, retry_after_s: float | None = None) -
     if retry_after_s is not None:
         delay = duration_pb2.Duration(seconds=int(retry_after_s), nanos=int(retry_after_s % 1 * 1e9))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-    return status.SerializeToString()
+    return bytes(status.SerializeToString())
 
 
 def _details(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[str, tuple[FieldViolation, ...]]:
@@ -59,6 +59,6 @@ def error_from_rpc(error: grpc.RpcError) -> CardioMeshError:
     """The error a failed call stands for, as the same class that was raised at the other end."""
     code = error.code() if hasattr(error, "code") else None
     message = (error.details() if hasattr(error, "details") else None) or str(error)
-    metadata = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
+    metadata: Any = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
     reason, violations = _details(metadata)
     return error_for_status(code.name if code is not None else "UNKNOWN", message, reason, violations)

@@ -1,0 +1,20 @@
+"""Settings of the explainer, beside those every service has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from cardiomesh.chassis.settings import ServiceSettings
+
+__all__ = ["ExplainerSettings"]
+
+
+class ExplainerSettings(ServiceSettings):
+    """The explainer."""
+
+    triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint.")
+    model_repository: Path = Field(
+        Path("model_repository"), description="Folder whose model cards are read; the one Triton serves."
+    )

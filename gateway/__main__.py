@@ -1,0 +1,71 @@
+"""``python -m gateway``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+
+from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from cardiomesh.chassis.service import Application, run
+from cardiomesh.chassis.settings import load_settings
+from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.rpc.channel import dial
+from gateway.analysis import Analysis
+from gateway.cache import ResultCache
+from gateway.catalogue import Catalogue
+from gateway.http_api import HttpApi
+from gateway.inference import Inference
+from gateway.servicer import CardioMeshServicer
+from gateway.settings import GatewaySettings
+
+
+def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
+    """Wire the gateway."""
+    tls = settings.dial_tls()
+    triton = dial(settings.triton_address, tls)
+    preprocessor = dial(settings.preprocessor_address, tls)
+    explainer = dial(settings.explainer_address, tls)
+    cache = ResultCache(
+        settings.redis_url,
+        telemetry,
+        ttl_s=settings.cache_ttl_s,
+        timeout_s=settings.cache_timeout_s,
+        cool_down_s=settings.cache_cool_down_s,
+    )
+    catalogue = Catalogue(settings.model_repository, triton, settings.default_model)
+    inference = Inference(triton, telemetry)
+    analysis = Analysis(catalogue, cache, inference, preprocessor, explainer, telemetry, settings.tenant)
+
+    async def probe() -> Sequence[str]:
+        missing = list(await catalogue.refresh())
+        # The explainer and the cache may be away: analyses go on without them.
+        if preprocessor.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
+            missing.append("preprocessor")
+        return missing
+
+    async def close() -> None:
+        await cache.close()
+        for channel in (triton, preprocessor, explainer):
+            await channel.close()
+
+    return Application(
+        name="gateway",
+        services=(gateway_pb2.DESCRIPTOR.services_by_name["CardioMesh"].full_name,),
+        register=lambda server: gateway_pb2_grpc.add_CardioMeshServicer_to_server(
+            CardioMeshServicer(analysis, catalogue), server
+        ),
+        probe=probe,
+        routes=HttpApi(analysis, telemetry, settings.default_deadline_s).add_routes,
+        close=close,
+    )
+
+
+def main() -> None:
+    """Run the gateway until told to stop."""
+    settings = load_settings(GatewaySettings, "gateway")
+    run("gateway", settings, lambda telemetry: build(settings, telemetry))
+
+
+if __name__ == "__main__":
+    main()

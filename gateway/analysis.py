@@ -1,0 +1,221 @@
+"""The straight way of one analysis: cache → prepare → infer → findings → keep. Knows no transport."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
+from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
+from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.cards import ModelCard
+from cardiomesh.chassis.hop import Hop
+from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, ResultMismatch, Unavailable
+from gateway.cache import ResultCache, cache_key
+from gateway.catalogue import Catalogue, Model
+from gateway.findings import findings
+from gateway.inference import Inference
+
+__all__ = ["Analysis"]
+
+Prepared = preprocessor_pb2.PrepareResponse
+Answer = gateway_pb2.AnalyzeResponse
+
+
+class _Stopwatch:
+    """Collects the time of each hop of one call."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._hops: list[types_pb2.HopTiming] = []
+
+    @contextmanager
+    def hop(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._hops.append(types_pb2.HopTiming(hop=name, milliseconds=(time.perf_counter() - started) * 1e3))
+
+    def timing(self) -> types_pb2.Timing:
+        return types_pb2.Timing(total_milliseconds=(time.perf_counter() - self._started) * 1e3, hops=self._hops)
+
+
+def _recording_digest(recording: types_pb2.Recording) -> str:
+    """sha256 over all that the preprocessor sees: the same request again needs no second decoding."""
+    seen = types_pb2.Recording()
+    seen.CopyFrom(recording)
+    seen.subject_ref = ""
+    return hashlib.sha256(seen.SerializeToString(deterministic=True)).hexdigest()
+
+
+class Analysis:
+    """Answers Analyze, Explain and GetResult for one tenant."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        cache: ResultCache,
+        inference: Inference,
+        preprocessor: grpc.aio.Channel,
+        explainer: grpc.aio.Channel,
+        telemetry: Telemetry,
+        tenant: str,
+    ) -> None:
+        self._catalogue = catalogue
+        self._cache = cache
+        self._inference = inference
+        self._tenant = tenant
+        self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = Hop(
+            "preprocessor", preprocessor_pb2_grpc.PreprocessorStub(preprocessor).Prepare, telemetry
+        )
+        self._explain: Hop[explainer_pb2.ExplainRequest, explainer_pb2.ExplainResponse] = Hop(
+            "explainer", explainer_pb2_grpc.ExplainerStub(explainer).Explain, telemetry
+        )
+
+    async def analyze(self, request: gateway_pb2.AnalyzeRequest) -> Answer:
+        """The answer to one recording; raises the typed error of whichever part could not do its share."""
+        watch = _Stopwatch()
+        recording = _recording(request.recording)
+        model = self._catalogue.resolve(request.model, request.model_version)
+        prepared = None
+        prepared_key = self._prepared_key(recording, model)
+        if not request.bypass_cache and not request.include_signal:
+            with watch.hop("cache"):
+                prepared = await self._cache.get(prepared_key, Prepared)
+        if prepared is None:
+            prepared = await self._prepared(recording, request.include_signal, model.card, watch)
+        result_key = self._result_key(prepared, model)
+        answer = None
+        if not request.bypass_cache:
+            with watch.hop("cache"):
+                answer = await self._cache.get(result_key, Answer)
+        fresh = answer is None
+        if answer is None:
+            if not prepared.tensor:  # the preparation was remembered, the result was not
+                prepared = await self._prepared(recording, request.include_signal, model.card, watch)
+            answer = await self._computed(prepared, model, watch)
+        answer.quality.CopyFrom(prepared.quality)
+        answer.recording.CopyFrom(prepared.recording)
+        answer.from_cache = not fresh
+        if not request.bypass_cache and (fresh or prepared.tensor):
+            remembered = Prepared()
+            remembered.CopyFrom(prepared)
+            remembered.ClearField("tensor")
+            remembered.ClearField("signal")
+            with watch.hop("cache"):
+                await self._cache.put(
+                    {
+                        prepared_key: remembered,
+                        result_key: answer,
+                        self._id_key(answer.result_id): answer,
+                    }
+                )
+        if request.include_signal:
+            answer.signal.CopyFrom(prepared.signal)
+        answer.timing.CopyFrom(watch.timing())
+        return answer
+
+    async def explain(self, request: gateway_pb2.ExplainRequest) -> AsyncIterator[gateway_pb2.ExplainResponse]:
+        """The parts of an explanation of exactly one prediction."""
+        recording = _recording(request.recording)
+        if not request.finding_codes:
+            raise InvalidRequest.field("finding_codes", "name at least one finding to explain", "MISSING")
+        name, version = request.model, request.model_version
+        earlier = None
+        if request.result_id:
+            earlier = (await self.result(request.result_id)).result
+            name, version = name or earlier.model.name, version or earlier.model.version
+        model = self._catalogue.resolve(name, version)
+        known = {statement.code for statement in model.card.statements}
+        unknown = [code for code in request.finding_codes if code not in known]
+        if unknown:
+            raise InvalidRequest.field(
+                "finding_codes", f"{model.card.name} does not know {', '.join(map(repr, unknown))}", "UNKNOWN"
+            )
+        if model.card.attribution is None:
+            raise InvalidRequest.field("model", f"{model.card.name} was published without explanations", "UNSUPPORTED")
+        prepared = await self._prepared(recording, False, model.card, _Stopwatch())
+        if earlier is not None and (earlier.tensor_hash, earlier.model) != (prepared.tensor_hash, model.ref):
+            raise ResultMismatch("the result was computed on another recording or by another model")
+        onward = explainer_pb2.ExplainRequest(
+            tensor=prepared.tensor,
+            tensor_hash=prepared.tensor_hash,
+            window_starts=prepared.window_starts,
+            model=model.ref,
+            finding_codes=request.finding_codes,
+        )
+        async for part in self._explain.stream(onward):
+            yield gateway_pb2.ExplainResponse(part=part)
+
+    async def result(self, result_id: str) -> gateway_pb2.GetResultResponse:
+        """An earlier answer, while it is kept."""
+        if not result_id:
+            raise InvalidRequest.field("result_id", "must not be empty", "MISSING")
+        answer = await self._cache.get(self._id_key(result_id), Answer)
+        if answer is None:
+            if not self._cache.available:
+                raise Unavailable("earlier results cannot be reached")
+            raise NotFound("no such result; results are kept for a limited time")
+        answer.from_cache = True
+        return gateway_pb2.GetResultResponse(result=answer)
+
+    async def _prepared(
+        self, recording: types_pb2.Recording, include_signal: bool, card: ModelCard, watch: _Stopwatch
+    ) -> Prepared:
+        onward = preprocessor_pb2.PrepareRequest(recording=recording, include_signal=include_signal)
+        onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
+        with watch.hop("preprocessor"):
+            prepared = await self._prepare(onward)
+        if prepared.preprocessing_version != card.input.preprocessing_version:
+            raise CardioMeshError(
+                f"{card.name} version {card.version} was trained with preprocessing "
+                f"{card.input.preprocessing_version}, but {prepared.preprocessing_version} is running"
+            )
+        return prepared
+
+    async def _computed(self, prepared: Prepared, model: Model, watch: _Stopwatch) -> Answer:
+        with watch.hop("triton"):
+            logits = await self._inference.logits(model.card, prepared.tensor, len(prepared.window_starts))
+        answer = Answer(
+            result_id=secrets.token_hex(16),
+            model=model.ref,
+            findings=findings(model.card, logits),
+            preprocessing_version=prepared.preprocessing_version,
+            signal_hash=prepared.signal_hash,
+            tensor_hash=prepared.tensor_hash,
+            window_starts=prepared.window_starts,
+        )
+        answer.computed_at.GetCurrentTime()
+        return answer
+
+    def _prepared_key(self, recording: types_pb2.Recording, model: Model) -> str:
+        version = model.card.input.preprocessing_version
+        return cache_key(self._tenant, "prep", version, _recording_digest(recording))
+
+    def _result_key(self, prepared: Prepared, model: Model) -> str:
+        return cache_key(
+            self._tenant,
+            "result",
+            prepared.preprocessing_version,
+            model.card.name,
+            model.card.version,
+            model.card.digest,
+            prepared.signal_hash,
+        )
+
+    def _id_key(self, result_id: str) -> str:
+        return cache_key(self._tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
+
+
+def _recording(recording: types_pb2.Recording) -> types_pb2.Recording:
+    if recording.WhichOneof("content") is None:
+        raise InvalidRequest.field("recording", "send a signal or a file", "MISSING")
+    return recording

@@ -1,0 +1,70 @@
+"""From a model's logits to findings, by nothing but the model's own card. No numpy: a few dozen floats."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.cards import Head, ModelCard, Urgency
+from cardiomesh.errors import CardioMeshError
+
+__all__ = ["findings", "mean_logits"]
+
+_URGENCY: Final[Mapping[Urgency, types_pb2.Urgency.ValueType]] = {
+    Urgency.NONE: types_pb2.URGENCY_NONE,
+    Urgency.ROUTINE: types_pb2.URGENCY_ROUTINE,
+    Urgency.URGENT: types_pb2.URGENCY_URGENT,
+    Urgency.CRITICAL: types_pb2.URGENCY_CRITICAL,
+}
+
+
+def mean_logits(raw: bytes, classes: int, windows: int) -> list[float]:
+    """Logits averaged over windows, from float32 ``[windows, classes]`` as Triton sends them.
+
+    Averaging logits, not probabilities, keeps one confident window from being diluted by the sigmoid's tails.
+    """
+    values = array("f")
+    if len(raw) != 4 * classes * windows:
+        raise CardioMeshError(f"the model answered {len(raw)} bytes where {4 * classes * windows} were due")
+    values.frombytes(raw)
+    means = [math.fsum(values[c::classes]) / windows for c in range(classes)]
+    if not all(map(math.isfinite, means)):
+        raise CardioMeshError("the model answered numbers that are not finite")
+    return means
+
+
+def _sigmoid(x: float) -> float:
+    if x >= 0:
+        return 1.0 / (1.0 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1.0 + e)
+
+
+def _probabilities(head: Head, logits: Sequence[float]) -> list[float]:
+    scaled = [x / head.temperature for x in logits]
+    if head.activation == "sigmoid":
+        return [_sigmoid(x) for x in scaled]
+    top = max(scaled)
+    weights = [math.exp(x - top) for x in scaled]
+    total = math.fsum(weights)
+    return [w / total for w in weights]
+
+
+def findings(card: ModelCard, logits: Mapping[str, Sequence[float]]) -> Iterable[types_pb2.Finding]:
+    """Every statement of the card with its calibrated probability, in the card's order."""
+    for head in card.heads:
+        for statement, probability in zip(head.classes, _probabilities(head, logits[head.output]), strict=True):
+            yield types_pb2.Finding(
+                code=statement.code,
+                name=statement.name,
+                name_pt=statement.name_pt,
+                snomed_ct=statement.snomed_ct or "",
+                probability=probability,
+                threshold=statement.threshold,
+                present=probability >= statement.threshold,
+                urgency=_URGENCY[statement.urgency],
+                kind=statement.kind.value,
+            )

@@ -1,0 +1,59 @@
+"""One inference on Triton: the tensor goes as the bytes that came, the logits come as bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from cardiomesh.cards import ModelCard
+from cardiomesh.chassis.hop import Hop
+from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
+from gateway.findings import mean_logits
+
+__all__ = ["Inference"]
+
+
+class Inference:
+    """Speaks KServe v2 to Triton."""
+
+    def __init__(self, channel: grpc.aio.Channel, telemetry: Telemetry) -> None:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        self._telemetry = telemetry
+        self._infer: Hop[service_pb2.ModelInferRequest, service_pb2.ModelInferResponse] = Hop(
+            "triton", stub.ModelInfer, telemetry
+        )
+
+    async def logits(self, card: ModelCard, tensor: bytes, windows: int) -> Mapping[str, list[float]]:
+        """Logits per head, averaged over windows; ``tensor`` is float32 [windows, leads, samples]."""
+        request = service_pb2.ModelInferRequest(
+            model_name=card.name,
+            model_version=str(card.version),
+            inputs=[
+                service_pb2.ModelInferRequest.InferInputTensor(
+                    name=card.input.name,
+                    datatype="FP32",
+                    shape=[windows, len(card.input.leads), card.input.samples],
+                )
+            ],
+            outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=head.output) for head in card.heads],
+            raw_input_contents=[tensor],
+        )
+        started = time.perf_counter()
+        try:
+            answer = await self._infer(request)
+        except (InvalidRequest, NotFound) as error:
+            # Triton's complaint is about us or about its repository, never about the caller's recording.
+            raise Unavailable(f"triton does not serve {card.name} version {card.version} as published") from error
+        finally:
+            self._telemetry.observe(
+                "inference_latency", (time.perf_counter() - started) * 1e3, {"cardiomesh.model": card.name}
+            )
+        raw = {out.name: answer.raw_output_contents[i] for i, out in enumerate(answer.outputs)}
+        missing = [head.output for head in card.heads if head.output not in raw]
+        if missing:
+            raise CardioMeshError(f"the model left out {', '.join(missing)}")
+        return {head.output: mean_logits(raw[head.output], len(head.classes), windows) for head in card.heads}
