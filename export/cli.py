@@ -1,0 +1,73 @@
+"""Commands of the workshop: train, export, publish, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from export.errors import WorkshopError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+
+ModelOption = Annotated[list[str], typer.Option("--model", "-m", help="Model name; may be given several times.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="PTB-XL folder (default: CARDIOMESH_DATA, else ../shared/data).")
+]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Where checkpoints, caches and run records live.")]
+
+
+@app.command()
+def train(
+    model: ModelOption,
+    data: DataOption = None,
+    runs: RunsOption = Path("runs"),
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training folds.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Recordings per step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    leave_out: Annotated[
+        list[int] | None, typer.Option(help="Training folds to leave out (cross-fitting a teacher).")
+    ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Cross-fitted probabilities (.npz) to distil.")] = None,
+    label: Annotated[str, typer.Option(help="Suffix of the run's folder.")] = "",
+    progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
+) -> None:
+    """Train networks on folds 1-8; goes on where an interrupted run stopped."""
+    from export.architectures import named_config
+    from export.training.loop import train as run
+    from export.training.ptbxl import load_ptbxl
+    from export.training.settings import TRAINING_FOLDS, settings_for
+
+    configs = {name: named_config(name) for name in model}
+    records = load_ptbxl(data, cache=runs / "cache", progress=progress)
+    folds = tuple(f for f in TRAINING_FOLDS if f not in (leave_out or []))
+    for name, config in configs.items():
+        settings = settings_for(
+            name,
+            epochs=epochs,
+            batch=batch,
+            learning_rate=learning_rate,
+            seed=seed,
+            threads=threads,
+            training_folds=folds,
+        )
+        suffix = "".join(f"-x{f}" for f in (leave_out or [])) + (f"-{label}" if label else "")
+        path = run(name, config, records, settings, runs / f"{name}-s{seed}{suffix}", teacher, progress)
+        typer.echo(path)
+
+
+@app.callback()
+def workshop() -> None:
+    """Train, calibrate, export, validate and publish CardioMesh models."""
+
+
+def main() -> None:
+    """Run the command line; a mistake of the caller is one line and exit code 2."""
+    try:
+        app()
+    except WorkshopError as error:
+        typer.secho(f"error: {error}", err=True, fg="red")
+        raise SystemExit(2) from None

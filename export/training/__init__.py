@@ -1,0 +1,1 @@
+"""Reading PTB-XL, augmenting it, and training on it."""

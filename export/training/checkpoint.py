@@ -1,0 +1,57 @@
+"""Checkpoints: written whole or not at all, read with weights only, refused when they hold what is not finite."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export.architectures import Hybrid, HybridConfig
+from export.errors import CheckpointError
+from export.training.labels import LabelSpace
+
+__all__ = ["load_network", "read_checkpoint", "save_checkpoint"]
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write beside the place, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state that ``save_checkpoint`` wrote."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(state, dict) or "config" not in state or "average" not in state:
+        raise CheckpointError(f"{path} is no checkpoint of this workshop")
+    return state
+
+
+def load_network(path: Path) -> tuple[Hybrid, LabelSpace]:
+    """The averaged network of a checkpoint, in evaluation mode, and the classes of its heads."""
+    state = read_checkpoint(path)
+    network = Hybrid(HybridConfig.from_dict(state["config"]))
+    try:
+        network.load_state_dict(state["average"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit its own configuration: {error}") from error
+    for name, value in network.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path} holds values in {name} that are not finite")
+    labels = state["labels"]
+    space = LabelSpace(
+        heads={name: tuple(codes) for name, codes in labels["heads"].items()},
+        auxiliary={name: tuple(codes) for name, codes in labels["auxiliary"].items()},
+        positives=dict(labels["positives"]),
+    )
+    return network.eval(), space

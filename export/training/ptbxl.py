@@ -1,0 +1,160 @@
+"""PTB-XL as conditioned tensors: read once, cached, identical to what the preprocessor makes in service.
+
+Two folder layouts are understood: the data set as downloaded from PhysioNet (``ptbxl_database.csv``,
+``scp_statements.csv``, ``records500/…`` in WFDB) and a packed subset (``signals-*.xz``: LZMA over the first
+differences of eight leads and the residuals of the four derived ones, int16 microvolts at 500 Hz).
+
+Wagner et al., PTB-XL, a large publicly available electrocardiography dataset, Scientific Data 7:154 (2020),
+CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import lzma
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from tqdm import tqdm
+
+from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION, WINDOW_SAMPLES, condition
+from export.errors import DataError
+
+__all__ = ["CITATION", "LICENCE", "Records", "default_data_folder", "load_ptbxl"]
+
+CITATION: Final = (
+    "Wagner P, Strodthoff N, Bousseljot R-D, Kreiseler D, Lunze FI, Samek W, Schaeffter T. PTB-XL, a large "
+    "publicly available electrocardiography dataset. Scientific Data 7:154 (2020)."
+)
+LICENCE: Final = "CC BY 4.0"
+DATA_VARIABLE: Final = "CARDIOMESH_DATA"
+_SOURCE_RATE_HZ: Final = 500.0
+_SOURCE_SAMPLES: Final = 5000
+#: PTB-XL writes 300 for patients older than 89.
+_AGE_OF_THE_OLDEST: Final = 90.0
+
+
+@dataclass(frozen=True)
+class Records:
+    """Recordings and what is known about them, row by row."""
+
+    #: float32 [N, 12, 1000], millivolts, conditioned.
+    signals: npt.NDArray[np.float32]
+    #: ecg_id, patient_id, age (years), sex (0 male, 1 female, as PTB-XL codes it), strat_fold, device, codes.
+    table: pd.DataFrame
+    #: The official statement table, indexed by SCP code.
+    statements: pd.DataFrame
+    name: str
+
+    def select(self, folds: tuple[int, ...]) -> Records:
+        """The records of some folds; a fold without records is an error."""
+        for fold in folds:
+            if not (self.table["strat_fold"] == fold).any():
+                raise DataError(f"fold {fold} has no records in {self.name}")
+        keep = self.table["strat_fold"].isin(folds).to_numpy()
+        return Records(self.signals[keep], self.table[keep].reset_index(drop=True), self.statements, self.name)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def digest(self) -> str:
+        """SHA-256 over the sorted (record id, fold, statement codes) table."""
+        rows = sorted(
+            f"{int(i)}|{int(f)}|{','.join(sorted(c))}"
+            for i, f, c in zip(self.table["ecg_id"], self.table["strat_fold"], self.table["codes"], strict=True)
+        )
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def default_data_folder() -> Path | None:
+    """``CARDIOMESH_DATA``, or ``../shared/data`` where that exists, or nothing."""
+    named = os.environ.get(DATA_VARIABLE)
+    if named:
+        return Path(named)
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
+    return beside if beside.is_dir() else None
+
+
+def _locate(folder: Path) -> Path:
+    for candidate in (folder, folder / "ptbxl"):
+        if (candidate / "ptbxl_database.csv").is_file():
+            return candidate
+    raise DataError(
+        f"{folder} holds no ptbxl_database.csv; give the folder of PTB-XL with --data or {DATA_VARIABLE} "
+        "(https://physionet.org/content/ptb-xl/)"
+    )
+
+
+def _unpack(blob: bytes) -> npt.NDArray[np.int16]:
+    """One packed file → int16 [N, 12, 5000] in microvolts; sums wrap exactly as the encoder's did."""
+    packed = np.frombuffer(lzma.decompress(blob), "<i2").reshape(-1, 12, _SOURCE_SAMPLES)
+    independent = np.cumsum(packed[:, :8], axis=2, dtype=np.int16)
+    one, two = (independent[:, k].astype(np.int32) for k in (0, 1))
+    derived = np.stack([two - one, -((one + two) // 2), (2 * one - two) // 2, (2 * two - one) // 2], axis=1)
+    limb = (packed[:, 8:] + derived).astype(np.int16)
+    return np.concatenate([independent[:, :2], limb, independent[:, 2:]], axis=1)
+
+
+def _read_packed(folder: Path) -> Iterator[npt.NDArray[np.float64]]:
+    for path in sorted(folder.glob("signals-*.xz")):
+        for record in _unpack(path.read_bytes()):
+            yield record / 1000.0
+
+
+def _read_wfdb(folder: Path, names: list[str]) -> Iterator[npt.NDArray[np.float64]]:
+    import wfdb
+
+    for name in names:
+        yield np.asarray(wfdb.rdrecord(str(folder / name)).p_signal, dtype=np.float64).T
+
+
+def _table(folder: Path) -> pd.DataFrame:
+    table = pd.read_csv(folder / "ptbxl_database.csv")
+    missing = {"ecg_id", "patient_id", "age", "sex", "strat_fold", "scp_codes"} - set(table.columns)
+    if missing:
+        raise DataError(f"{folder / 'ptbxl_database.csv'} lacks the columns {', '.join(sorted(missing))}")
+    table["codes"] = [tuple(sorted(ast.literal_eval(codes))) for codes in table["scp_codes"]]
+    table["age"] = table["age"].where(table["age"] < _AGE_OF_THE_OLDEST + 10, _AGE_OF_THE_OLDEST)
+    return table
+
+
+def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), progress: bool = True) -> Records:
+    """All records of a PTB-XL folder, conditioned; the second call reads the cache."""
+    given = folder or default_data_folder()
+    if given is None:
+        raise DataError(f"no PTB-XL folder was given: use --data or {DATA_VARIABLE}")
+    root = _locate(given)
+    table = _table(root)
+    statements = pd.read_csv(root / "scp_statements.csv", index_col=0)
+    packed = any(root.glob("signals-*.xz"))
+    key = hashlib.sha256(
+        f"{PREPROCESSING_VERSION}|{packed}|{','.join(map(str, table['ecg_id']))}".encode()
+    ).hexdigest()[:16]
+    path = cache / f"ptbxl-{key}.npy"
+    if not path.is_file():
+        if not packed and not (root / "records500").is_dir():
+            raise DataError(f"{root} has neither records500/ nor signals-*.xz")
+        source = _read_packed(root) if packed else _read_wfdb(root, list(table["filename_hr"]))
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        signals: Any = np.lib.format.open_memmap(
+            part, mode="w+", dtype=np.float32, shape=(len(table), 12, WINDOW_SAMPLES)
+        )
+        count = 0
+        for count, record in enumerate(  # noqa: B007  # the count is the point
+            tqdm(source, total=len(table), desc="condition", disable=not progress), start=1
+        ):
+            signals[count - 1] = condition(record, _SOURCE_RATE_HZ)
+        if count != len(table):
+            part.unlink()
+            raise DataError(f"{root} lists {len(table)} records but holds {count} signals")
+        signals.flush()
+        part.replace(path)
+    return Records(np.load(path, mmap_mode="r"), table, statements, name=f"PTB-XL ({len(table)} records)")
