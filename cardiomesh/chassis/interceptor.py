@@ -21,7 +21,7 @@ __all__ = ["CallInterceptor"]
 
 log = logging.getLogger("cardiomesh.rpc")
 T = TypeVar("T")
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _OWN_PREFIX: Final = "/cardiomesh."
 _RETRY_AFTER_S: Final = 1.0

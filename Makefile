@@ -1,0 +1,76 @@
+# CardioMesh. `make help` lists what can be done.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
+        bench-preprocess clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Two stamps: what a user of the mesh needs, and what its developers need besides.
+$(VENV)/.demo: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the mesh"
+	@$(PIP) install --constraint requirements.lock --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "installing the development tools and torch"
+	@$(PIP) install --constraint requirements.lock --editable ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.demo ## Start real Triton and all services, analyse one real ECG, draw it, stop.
+	@$(BIN)/cardiomesh demo
+
+up: $(VENV)/.demo ## Run the embedded mesh in the foreground; Ctrl-C stops it.
+	@$(BIN)/cardiomesh up
+
+down: $(VENV)/.demo ## Stop a detached mesh.
+	@$(BIN)/cardiomesh down
+
+test: $(VENV)/.dev lint types imports protos-check ## Lint, types, contracts, and all tests but the heavy ones.
+	@$(BIN)/python -m pytest -m "not heavy"
+
+test-all: $(VENV)/.dev lint types imports protos-check ## Everything, the minutes-long tests too.
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## ruff: rules and format.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## ruff: mend what can be mended.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/.dev ## mypy, strict.
+	@$(BIN)/mypy
+
+imports: $(VENV)/.dev ## import-linter: imports point downwards only.
+	@$(BIN)/lint-imports
+
+protos: $(VENV)/.dev ## Generate the committed stubs from protos/.
+	@$(BIN)/python protos/generate.py
+
+protos-check: $(VENV)/.dev ## buf lint, and that the committed stubs are what the protos say.
+	@cd protos && ../$(BIN)/buf lint
+	@$(BIN)/python protos/generate.py --check
+
+lock: $(VENV)/.dev ## Pin every dependency anew in requirements.lock.
+	@$(BIN)/pip-compile --quiet --all-extras --strip-extras --upgrade --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --output-file requirements.lock pyproject.toml
+	@sed -i 's/+cpu$$//' requirements.lock  # a local build of torch is still that version
+
+train: $(VENV)/.dev ## Train edge_optimized and hybrid_mobile on the PTB-XL folder CARDIOMESH_DATA names.
+	@$(BIN)/python -m export train --model edge_optimized --model hybrid_mobile
+
+bench-preprocess: $(VENV)/.dev ## CPU time of preparing one recording.
+	@$(BIN)/python benchmarks/preprocess.py
+
+clean: ## Remove what was built: environments, caches, outputs.
+	@rm -rf $(VENV) .runtime out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,193 @@
+"""``cardiomesh``: analyse ECGs, list models, run the embedded mesh.
+
+Exit codes: 0 done, 1 unexpected, 2 bad input, 3 service unavailable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from cardiomesh.cli import show
+from cardiomesh.client import Analysis, Attribution, Client
+from cardiomesh.errors import (
+    CardioMeshError,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    ResultMismatch,
+    TooLarge,
+    Unavailable,
+)
+from cardiomesh.local import Mesh, Restart, Step, default_runtime_dir, down, progress_table, status
+from cardiomesh.report.labels import Language
+
+__all__ = ["app", "main"]
+
+BAD_INPUT: Final = 2
+UNAVAILABLE: Final = 3
+_DEFAULT_GATEWAY: Final = "127.0.0.1:50051"
+
+app = typer.Typer(
+    help="Serve and read 12-lead ECG models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+GatewayOption = Annotated[
+    str,
+    typer.Option(
+        envvar="CARDIOMESH_GATEWAY",
+        help="host:port of the gateway; default: the embedded mesh if one runs here.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+RepositoryOption = Annotated[Path, typer.Option(help="Model repository that Triton serves.")]
+
+
+def _gateway(given: str) -> str:
+    return given or status().addresses.get("gateway", "") or _DEFAULT_GATEWAY
+
+
+@app.command()
+def analyze(
+    file: Annotated[Path, typer.Argument(help="DICOM file, WFDB header (.hea) or zip.")],
+    model: Annotated[str, typer.Option(help="Model name; default: the gateway's.")] = "",
+    as_json: JsonOption = False,
+    explain: Annotated[str, typer.Option(metavar="CODE", help="Also explain this finding, e.g. MI.")] = "",
+    plot: Annotated[Path | None, typer.Option(help="Write the 12-lead sheet here (.png, .svg or .pdf).")] = None,
+    language: Annotated[Language, typer.Option(help="Language of tables and sheet.")] = "en",
+    gateway: GatewayOption = "",
+    timeout: Annotated[float, typer.Option(help="Deadline of each call, in seconds.")] = 30.0,
+) -> None:
+    """Analyse one ECG file."""
+    with Client(_gateway(gateway), timeout=timeout) as client:
+        analyze_and_show(client, file, model, explain=explain, plot=plot, language=language, as_json=as_json)
+
+
+def analyze_and_show(
+    client: Client,
+    file: Path,
+    model: str,
+    *,
+    explain: str,
+    plot: Path | None,
+    language: Language,
+    as_json: bool,
+) -> tuple[Analysis, tuple[Attribution, ...]]:
+    """Analyse, explain, draw and print one file."""
+    result = client.analyze(file=file, model=model, include_signal=plot is not None)
+    parts: tuple[Attribution, ...] = ()
+    if explain:
+        parts = client.explain(explain, file=file, model=result.model.name, model_version=result.model.version)
+    if plot is not None:
+        from cardiomesh.cli.picture import draw  # matplotlib only where a picture is asked for
+
+        draw(plot, file.name, result, parts[0] if parts else None, language)
+    if as_json:
+        plain = result.to_dict()
+        if parts:
+            plain["explanation"] = [part.to_dict() for part in parts]
+        print(json.dumps(plain, ensure_ascii=False))
+    else:
+        show.analysis(out, result, language)
+        for part in parts:
+            show.attribution(out, part, language)
+        if plot is not None:
+            out.print(f"{plot} ✓", style="dim", highlight=False)
+    return result, parts
+
+
+@app.command()
+def models(as_json: JsonOption = False, gateway: GatewayOption = "") -> None:
+    """List the models that can answer."""
+    with Client(_gateway(gateway)) as client:
+        served = client.models()
+    if as_json:
+        print(json.dumps({"models": [show.model_dict(info) for info in served]}, ensure_ascii=False))
+    else:
+        show.models(out, served)
+
+
+@app.command()
+def up(
+    model_repository: RepositoryOption = Path("model_repository"),
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; stop it with down.")] = False,
+    restart: Annotated[Restart, typer.Option(help="What is restarted when it dies.")] = Restart.BACKING,
+) -> None:
+    """Start the embedded mesh: Triton, Valkey and the three services, on loopback."""
+    with progress_table(err) as progress:
+
+        def told(step: Step) -> None:
+            if step.name == "mesh" and step.state == "ready":
+                step = replace(step, detail=show.addresses(mesh.addresses))
+            progress(step)
+
+        mesh = Mesh(model_repository, restart=restart, progress=told)
+        if detach:
+            mesh.start()
+        else:
+            mesh.run()
+
+
+@app.command(name="down")
+def down_command() -> None:
+    """Stop the embedded mesh."""
+    out.print("stopped" if down() else "no mesh is running here", highlight=False)
+
+
+@app.command(name="status")
+def status_command(as_json: JsonOption = False) -> None:
+    """Say what of the embedded mesh runs, and where."""
+    now = status()
+    if as_json:
+        print(json.dumps(now.to_json(), ensure_ascii=False))
+    else:
+        show.status(out, now, default_runtime_dir())
+    if now.state == "stopped":
+        raise typer.Exit(UNAVAILABLE)
+
+
+@app.command()
+def demo(
+    model_repository: RepositoryOption = Path("model_repository"),
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the picture.")] = Path("out"),
+) -> None:
+    """Start everything, read the real 12-lead DICOM ECG that comes with pydicom, draw it, stop."""
+    from cardiomesh.cli.demo import run_demo
+
+    run_demo(model_repository, folder, out, err)
+
+
+def _exit_code(error: CardioMeshError) -> int:
+    if isinstance(error, InvalidRequest | NotFound | TooLarge | ResultMismatch):
+        return BAD_INPUT
+    if isinstance(error, Unavailable | DeadlineExceeded | Overloaded):
+        return UNAVAILABLE
+    return 1
+
+
+def main() -> None:
+    """The entry point: typed errors become one line and an exit code."""
+    # gRPC's C core writes its own log lines over ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        app()
+    except CardioMeshError as error:
+        err.print(f"[bold red]{error.reason}[/] ", end="")
+        err.print(str(error), markup=False, highlight=False)
+        sys.exit(_exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,81 @@
+"""An answer of the mesh as a clinical sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cardiomesh import report
+from cardiomesh.cards import Urgency
+from cardiomesh.client import Analysis, Attribution
+from cardiomesh.errors import InvalidRequest
+from cardiomesh.report.labels import Language
+
+__all__ = ["draw"]
+
+
+def draw(path: Path, title: str, result: Analysis, evidence: Attribution | None, language: Language) -> None:
+    """Write the sheet of one answer; ``result`` must carry its signal."""
+    if result.signal is None:
+        raise InvalidRequest.field("signal", "the answer carries no signal to draw", "MISSING")
+    info = result.recording
+    sex: Literal["female", "male"] | None = None
+    if info.sex in ("female", "male"):
+        sex = "female" if info.sex == "female" else "male"
+    sheet = report.Sheet(
+        signal=result.signal.millivolts,
+        sampling_rate=result.signal.sampling_rate,
+        leads=result.signal.leads,
+        heading=report.Heading(
+            title=title,
+            device=" ".join(part for part in (info.manufacturer, info.device) if part),
+            acquired_at=info.acquired_at,
+            age_years=info.age_years,
+            sex=sex,
+        ),
+        model=report.ModelLabel(result.model.name, result.model.version, result.preprocessing_version),
+        findings=tuple(
+            report.SheetFinding(
+                f.code,
+                f.name if language == "en" else f.name_pt,
+                f.probability,
+                f.threshold,
+                f.present,
+                Urgency(f.urgency),
+            )
+            for f in result.findings
+        ),
+        quality=report.SheetQuality(
+            report.Grade(result.quality.grade if result.quality.grade != "REJECT" else "reject"),
+            result.quality.score,
+            tuple(
+                report.LeadQuality(
+                    q.lead,
+                    report.Grade(q.grade if q.grade != "REJECT" else "reject"),
+                    tuple(r.message for r in q.reasons),
+                )
+                for q in result.quality.leads
+            ),
+            tuple(r.message for r in result.quality.reasons),
+        ),
+        attribution=_evidence(evidence) if evidence is not None else None,
+        from_cache=result.from_cache,
+        language=language,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report.save_sheet(sheet, path)
+
+
+def _evidence(part: Attribution) -> report.Attribution:
+    """All windows on one time axis; where windows overlap, their contributions add up."""
+    rate = part.sampling_rate
+    first = min(part.window_starts)
+    offsets = [round((start - first) * rate) for start in part.window_starts]
+    samples = part.values.shape[-1]
+    values = np.zeros((len(part.leads), max(offsets) + samples), np.float32)
+    for offset, window in zip(offsets, part.values, strict=True):
+        values[:, offset : offset + samples] += window
+    label = f"{part.finding_code} · {part.method.replace('_x_', ' × ')} · {part.model.name} v{part.model.version}"
+    return report.Attribution(values, rate, label, start=first, meaning="support")

@@ -1,0 +1,164 @@
+"""Answers as tables for a terminal, in English or Brazilian Portuguese."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cardiomesh.client import Analysis, Attribution, ModelInfo
+from cardiomesh.local import Addresses, MeshStatus
+from cardiomesh.report.labels import Language
+
+__all__ = ["addresses", "analysis", "attribution", "model_dict", "models", "status"]
+
+_WORDS: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "findings": "Findings",
+        "code": "Code",
+        "finding": "Finding",
+        "probability": "Probability",
+        "threshold": "Threshold",
+        "urgency": "Urgency",
+        "none": "No finding reaches its threshold.",
+        "quality": "Quality",
+        "model": "Model",
+        "time": "Time",
+        "cached": "computed earlier for the same signal (cache)",
+        "fresh": "computed now",
+        "recording": "Recording",
+        "evidence": "Where the evidence lies",
+        "lead": "Lead",
+        "share": "Share of positive evidence",
+        "gap": "probability gap to the served model",
+        "research": "Research use. Not cleared as a medical device.",
+    },
+    "pt": {
+        "findings": "Achados",
+        "code": "Código",
+        "finding": "Achado",
+        "probability": "Probabilidade",
+        "threshold": "Limiar",
+        "urgency": "Urgência",
+        "none": "Nenhum achado atinge seu limiar.",
+        "quality": "Qualidade",
+        "model": "Modelo",
+        "time": "Tempo",
+        "cached": "calculado antes para o mesmo sinal (cache)",
+        "fresh": "calculado agora",
+        "recording": "Registro",
+        "evidence": "Onde está a evidência",
+        "lead": "Derivação",
+        "share": "Parte da evidência favorável",
+        "gap": "diferença de probabilidade para o modelo servido",
+        "research": "Uso em pesquisa. Sem registro como dispositivo médico.",
+    },
+}
+_URGENCY_STYLE: Final = {"critical": "bold red", "urgent": "red", "routine": "yellow", "none": "green"}
+_URGENCY_PT: Final = {"critical": "crítica", "urgent": "urgente", "routine": "rotina", "none": "nenhuma"}
+_BAR: Final = 20
+
+
+def _bar(value: float, style: str) -> Text:
+    filled = round(value * _BAR)
+    return Text("█" * filled, style=style) + Text("·" * (_BAR - filled), style="dim")
+
+
+def analysis(console: Console, result: Analysis, language: Language) -> None:
+    """Findings, quality, model and time of one answer."""
+    words = _WORDS[language]
+    table = Table(title=words["findings"], title_justify="left", box=None, pad_edge=False)
+    table.add_column(words["code"])
+    table.add_column(words["finding"])
+    table.add_column(words["probability"], justify="right")
+    table.add_column("")
+    table.add_column(words["threshold"], justify="right")
+    table.add_column(words["urgency"])
+    for f in result.present:
+        style = _URGENCY_STYLE.get(f.urgency, "")
+        table.add_row(
+            Text(f.code, style="bold"),
+            f.name if language == "en" else f.name_pt,
+            f"{f.probability:.3f}",
+            _bar(f.probability, style),
+            f"{f.threshold:.3f}",
+            Text(f.urgency if language == "en" else _URGENCY_PT.get(f.urgency, f.urgency), style=style),
+        )
+    console.print(table if result.present else words["none"])
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    info = result.recording
+    leads = f"{len(info.leads)} leads" if language == "en" else f"{len(info.leads)} derivações"
+    device = " · ".join(part for part in (info.manufacturer, info.device) if part)
+    what = f"{info.format}, {leads}, {info.sampling_rate:g} Hz, {info.duration:g} s"
+    facts.add_row(words["recording"], " · ".join(part for part in (what, device) if part))
+    reasons = [f"{q.lead}: {r.message}" for q in result.quality.leads for r in q.reasons]
+    reasons += [r.message for r in result.quality.reasons]
+    facts.add_row(words["quality"], f"{result.quality.grade} ({result.quality.score:.2f}) " + "; ".join(reasons[:4]))
+    facts.add_row(words["model"], f"{result.model.name} v{result.model.version} · {result.preprocessing_version}")
+    hops = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in result.timing.hops.items())
+    source = words["cached"] if result.from_cache else words["fresh"]
+    facts.add_row(words["time"], f"{result.timing.total_milliseconds:.1f} ms ({hops}) · {source}")
+    console.print()
+    console.print(facts)
+    console.print(words["research"], style="dim")
+
+
+def attribution(console: Console, part: Attribution, language: Language) -> None:
+    """Which leads carry the evidence for one finding."""
+    words = _WORDS[language]
+    table = Table(title=f"{words['evidence']}: {part.finding_code} ({part.method})", title_justify="left", box=None)
+    table.add_column(words["lead"])
+    table.add_column(words["share"], justify="right")
+    table.add_column("")
+    for lead, share in sorted(part.lead_shares.items(), key=lambda pair: -pair[1])[:5]:
+        table.add_row(lead, f"{share:.0%}", _bar(share, "magenta"))
+    console.print()
+    console.print(table)
+    console.print(f"{words['gap']}: {part.prediction_gap:.1e} · {part.compute_milliseconds:.0f} ms", style="dim")
+
+
+def model_dict(info: ModelInfo) -> dict[str, Any]:
+    """One model as plain JSON types."""
+    return asdict(info)
+
+
+def models(console: Console, served: tuple[ModelInfo, ...]) -> None:
+    """The served models."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("Model", "Version", "Parameters", "Statements", "Ready", "Description"):
+        table.add_column(column)
+    for info in served:
+        name = Text(info.model.name, style="bold")
+        table.add_row(
+            name + Text(" (default)", style="dim") if info.is_default else name,
+            str(info.model.version),
+            f"{info.parameters / 1e6:.2f} M",
+            str(len(info.finding_codes)),
+            "yes" if info.ready else "no",
+            info.description,
+        )
+    console.print(table)
+
+
+def addresses(where: Addresses) -> str:
+    """Where a started mesh listens."""
+    return f"gateway gRPC {where.gateway}, HTTP http://{where.http}"
+
+
+def status(console: Console, now: MeshStatus, runtime_dir: Path) -> None:
+    """The processes of the embedded mesh."""
+    console.print(f"mesh: [bold]{now.state.value}[/] ({runtime_dir})", highlight=False)
+    if now.message:
+        console.print(now.message, markup=False, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("Process", "State", "PID", "Address", "Restarts"):
+        table.add_column(column)
+    for name, process in now.processes.items():
+        address = now.addresses.get(name, "")
+        table.add_row(name, process.state.value, str(process.pid or ""), address, str(process.restarts))
+    if now.processes:
+        console.print(table)

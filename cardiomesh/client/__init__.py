@@ -1,0 +1,45 @@
+"""The Python SDK.
+
+::
+
+    from cardiomesh.client import Client
+
+    with Client("localhost:50051") as client:
+        result = client.analyze(file="ecg.dcm")
+        print(result.probabilities["MI"], result.quality.grade, result.model)
+
+Errors are those of ``cardiomesh.errors``, as the mesh raised them.
+"""
+
+from cardiomesh.client._clients import AsyncClient, Client
+from cardiomesh.client._results import (
+    Analysis,
+    Attribution,
+    Finding,
+    LeadQuality,
+    Model,
+    ModelInfo,
+    Quality,
+    QualityReason,
+    RecordedSignal,
+    RecordingInfo,
+    Timing,
+)
+from cardiomesh.rpc.channel import TlsFiles
+
+__all__ = [
+    "Analysis",
+    "AsyncClient",
+    "Attribution",
+    "Client",
+    "Finding",
+    "LeadQuality",
+    "Model",
+    "ModelInfo",
+    "Quality",
+    "QualityReason",
+    "RecordedSignal",
+    "RecordingInfo",
+    "Timing",
+    "TlsFiles",
+]

@@ -1,0 +1,230 @@
+"""The two clients: one blocks, one awaits; the same methods, arguments and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+
+from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from cardiomesh.client._requests import RecordingArguments, recording_of
+from cardiomesh.client._results import (
+    Analysis,
+    Attribution,
+    ModelInfo,
+    analysis_of,
+    attribution_of,
+    models_of,
+)
+from cardiomesh.client._tracing import traced
+from cardiomesh.rpc.channel import TlsFiles, dial, dial_sync
+from cardiomesh.rpc.status import error_from_rpc
+
+__all__ = ["AsyncClient", "Client"]
+
+DEFAULT_TIMEOUT_S = 30.0
+
+
+def _analyze_request(
+    model: str, model_version: int, bypass_cache: bool, include_signal: bool, recording: RecordingArguments
+) -> gateway_pb2.AnalyzeRequest:
+    return gateway_pb2.AnalyzeRequest(
+        recording=recording_of(recording),
+        model=model,
+        model_version=model_version,
+        bypass_cache=bypass_cache,
+        include_signal=include_signal,
+    )
+
+
+def _explain_request(
+    findings: Sequence[str], model: str, model_version: int, result_id: str, recording: RecordingArguments
+) -> gateway_pb2.ExplainRequest:
+    return gateway_pb2.ExplainRequest(
+        recording=recording_of(recording),
+        finding_codes=[findings] if isinstance(findings, str) else list(findings),
+        model=model,
+        model_version=model_version,
+        result_id=result_id,
+    )
+
+
+class Client:
+    """A blocking client of one gateway, ``Client("host:port")``. Safe to share between threads.
+
+    ``timeout`` is the whole call's deadline in seconds; it travels with the call through every hop.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        tls: TlsFiles | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        tracer_provider: Any = None,
+    ) -> None:
+        self._channel = dial_sync(address, tls)
+        self._stub = gateway_pb2_grpc.CardioMeshStub(self._channel)
+        self._timeout = timeout
+        self._tracers = tracer_provider
+
+    def analyze(
+        self,
+        *,
+        model: str = "",
+        model_version: int = 0,
+        bypass_cache: bool = False,
+        include_signal: bool = False,
+        timeout: float | None = None,
+        **recording: Unpack[RecordingArguments],
+    ) -> Analysis:
+        """Analyse one recording: ``signal=`` and ``sampling_rate=``, or ``file=`` (see ``RecordingArguments``).
+
+        Without ``model`` the gateway's default answers. Raises the errors of ``cardiomesh.errors``.
+        """
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, recording)
+        return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout))
+
+    def explain(
+        self,
+        findings: str | Sequence[str],
+        *,
+        model: str = "",
+        model_version: int = 0,
+        result_id: str = "",
+        timeout: float | None = None,
+        **recording: Unpack[RecordingArguments],
+    ) -> tuple[Attribution, ...]:
+        """Explain findings on a recording; with ``result_id``, only if that answer was of this very recording."""
+        request = _explain_request(findings, model, model_version, result_id, recording)
+        with traced("Explain", self._tracers) as metadata:
+            try:
+                parts = self._stub.Explain(request, timeout=timeout or self._timeout, metadata=metadata)
+                return tuple(attribution_of(answer.part) for answer in parts)
+            except grpc.RpcError as error:
+                raise error_from_rpc(error) from None
+
+    def result(self, result_id: str, *, timeout: float | None = None) -> Analysis:
+        """An earlier answer, while the mesh keeps it."""
+        request = gateway_pb2.GetResultRequest(result_id=result_id)
+        return analysis_of(self._call(self._stub.GetResult, request, "GetResult", timeout).result)
+
+    def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
+        """The models that are served."""
+        return models_of(self._call(self._stub.ListModels, gateway_pb2.ListModelsRequest(), "ListModels", timeout))
+
+    def model_card(self, model: str = "", model_version: int = 0, *, timeout: float | None = None) -> bytes:
+        """One model's card: JSON, byte for byte as published."""
+        request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
+        return bytes(self._call(self._stub.GetModelCard, request, "GetModelCard", timeout).card_json)
+
+    def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:
+        with traced(name, self._tracers) as metadata:
+            try:
+                return method(request, timeout=timeout or self._timeout, metadata=metadata)
+            except grpc.RpcError as error:
+                raise error_from_rpc(error) from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The same for asyncio; see ``Client`` for the arguments."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        tls: TlsFiles | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        tracer_provider: Any = None,
+    ) -> None:
+        self._channel = dial(address, tls)
+        self._stub = gateway_pb2_grpc.CardioMeshStub(self._channel)
+        self._timeout = timeout
+        self._tracers = tracer_provider
+
+    async def analyze(
+        self,
+        *,
+        model: str = "",
+        model_version: int = 0,
+        bypass_cache: bool = False,
+        include_signal: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 — it is the call's deadline on the wire
+        **recording: Unpack[RecordingArguments],
+    ) -> Analysis:
+        """Analyse one recording."""
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, recording)
+        return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout))
+
+    async def explain(
+        self,
+        findings: str | Sequence[str],
+        *,
+        model: str = "",
+        model_version: int = 0,
+        result_id: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109
+        **recording: Unpack[RecordingArguments],
+    ) -> tuple[Attribution, ...]:
+        """Explain findings on a recording."""
+        request = _explain_request(findings, model, model_version, result_id, recording)
+        with traced("Explain", self._tracers) as metadata:
+            try:
+                parts: Any = self._stub.Explain(request, timeout=timeout or self._timeout, metadata=metadata)
+                return tuple([attribution_of(answer.part) async for answer in parts])
+            except grpc.RpcError as error:
+                raise error_from_rpc(error) from None
+
+    async def result(self, result_id: str, *, timeout: float | None = None) -> Analysis:  # noqa: ASYNC109
+        """An earlier answer, while the mesh keeps it."""
+        request = gateway_pb2.GetResultRequest(result_id=result_id)
+        return analysis_of((await self._call(self._stub.GetResult, request, "GetResult", timeout)).result)
+
+    async def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:  # noqa: ASYNC109
+        """The models that are served."""
+        request = gateway_pb2.ListModelsRequest()
+        return models_of(await self._call(self._stub.ListModels, request, "ListModels", timeout))
+
+    async def model_card(
+        self,
+        model: str = "",
+        model_version: int = 0,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> bytes:
+        """One model's card: JSON, byte for byte as published."""
+        request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
+        return bytes((await self._call(self._stub.GetModelCard, request, "GetModelCard", timeout)).card_json)
+
+    async def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:  # noqa: ASYNC109
+        with traced(name, self._tracers) as metadata:
+            try:
+                return await method(request, timeout=timeout or self._timeout, metadata=metadata)
+            except grpc.RpcError as error:
+                raise error_from_rpc(error) from None
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

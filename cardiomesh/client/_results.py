@@ -1,0 +1,289 @@
+"""What the SDK answers with: frozen values, made from the wire messages and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cardiomesh._proto.explainer.v1 import explainer_pb2
+from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh._proto.types.v1 import types_pb2
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statement of the model."""
+
+    code: str
+    name: str
+    name_pt: str
+    snomed_ct: str
+    probability: float
+    threshold: float
+    present: bool
+    urgency: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReason:
+    """Why a lead or a recording is not better."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeadQuality:
+    """Fitness of one lead."""
+
+    lead: str
+    grade: str
+    score: float
+    reasons: tuple[QualityReason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Fitness of the recording: grade "A", "B", "C" or "REJECT", score 0 to 1."""
+
+    grade: str
+    score: float
+    leads: tuple[LeadQuality, ...]
+    reasons: tuple[QualityReason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Exactly which model answered."""
+
+    name: str
+    version: int
+    card_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds inside the gateway, in all and per hop."""
+
+    total_milliseconds: float
+    hops: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingInfo:
+    """What was found in the recording."""
+
+    format: str
+    leads: tuple[str, ...]
+    ignored_leads: tuple[str, ...]
+    derived_leads: tuple[str, ...]
+    sampling_rate: float
+    duration: float
+    manufacturer: str
+    device: str
+    age_years: int | None
+    sex: str | None
+    acquired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSignal:
+    """The decoded signal, millivolts ``[leads, n]`` at its own rate."""
+
+    leads: tuple[str, ...]
+    sampling_rate: float
+    millivolts: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The answer to one recording."""
+
+    result_id: str
+    model: Model
+    findings: tuple[Finding, ...]
+    quality: Quality
+    recording: RecordingInfo
+    preprocessing_version: str
+    signal_hash: str
+    tensor_hash: str
+    window_starts: tuple[float, ...]
+    from_cache: bool
+    computed_at: datetime
+    timing: Timing
+    signal: RecordedSignal | None = field(default=None, repr=False)
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Calibrated probability of each statement, by code."""
+        return {finding.code: finding.probability for finding in self.findings}
+
+    @property
+    def present(self) -> tuple[Finding, ...]:
+        """The findings at or above their threshold, most probable first."""
+        return tuple(sorted((f for f in self.findings if f.present), key=lambda f: -f.probability))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but the signal, as plain JSON types, under the attributes' own names."""
+        from dataclasses import asdict
+
+        plain = asdict(self)
+        del plain["signal"]
+        plain["computed_at"] = self.computed_at.isoformat()
+        acquired = self.recording.acquired_at
+        plain["recording"]["acquired_at"] = acquired.isoformat() if acquired else None
+        return {"probabilities": self.probabilities, **plain}
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Evidence for one finding: contribution of each sample to its logit, ``[windows, leads, n]``."""
+
+    finding_code: str
+    method: str
+    model: Model
+    tensor_hash: str
+    leads: tuple[str, ...]
+    sampling_rate: float
+    values: npt.NDArray[np.float32] = field(repr=False)
+    window_starts: tuple[float, ...]
+    probability: float
+    lead_shares: dict[str, float]
+    prediction_gap: float
+    compute_milliseconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary, as plain JSON types; the values stay out."""
+        return {
+            "finding_code": self.finding_code,
+            "method": self.method,
+            "probability": self.probability,
+            "lead_shares": self.lead_shares,
+            "prediction_gap": self.prediction_gap,
+            "tensor_hash": self.tensor_hash,
+            "compute_milliseconds": self.compute_milliseconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One served version of one model."""
+
+    model: Model
+    description: str
+    parameters: int
+    finding_codes: tuple[str, ...]
+    is_default: bool
+    ready: bool
+
+
+def model_of(ref: types_pb2.ModelRef) -> Model:
+    """From the wire."""
+    return Model(ref.name, ref.version, ref.card_digest)
+
+
+def _reasons(reasons: Any) -> tuple[QualityReason, ...]:
+    return tuple(QualityReason(r.code, r.message) for r in reasons)
+
+
+def _quality(quality: types_pb2.Quality) -> Quality:
+    def grade(value: types_pb2.Grade.ValueType) -> str:
+        return types_pb2.Grade.Name(value).removeprefix("GRADE_")
+
+    leads = tuple(LeadQuality(q.lead, grade(q.grade), q.score, _reasons(q.reasons)) for q in quality.leads)
+    return Quality(grade(quality.grade), quality.score, leads, _reasons(quality.reasons))
+
+
+def _recording(info: types_pb2.RecordingInfo) -> RecordingInfo:
+    known_sex = info.patient.sex != types_pb2.SEX_UNSPECIFIED
+    return RecordingInfo(
+        format=info.format,
+        leads=tuple(info.leads),
+        ignored_leads=tuple(info.ignored_leads),
+        derived_leads=tuple(info.derived_leads),
+        sampling_rate=info.sampling_rate,
+        duration=info.duration,
+        manufacturer=info.device.manufacturer,
+        device=info.device.model,
+        age_years=info.patient.age_years if info.patient.HasField("age_years") else None,
+        sex=_word(types_pb2.Sex.Name(info.patient.sex), "SEX_") if known_sex else None,
+        acquired_at=info.acquired_at.ToDatetime() if info.HasField("acquired_at") else None,
+    )
+
+
+def _signal(signal: types_pb2.Signal) -> RecordedSignal:
+    values = np.frombuffer(signal.samples, "<f4").reshape(len(signal.leads), -1)
+    return RecordedSignal(tuple(signal.leads), signal.sampling_rate, values)
+
+
+def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
+    """From the wire."""
+    findings = tuple(
+        Finding(
+            code=f.code,
+            name=f.name,
+            name_pt=f.name_pt,
+            snomed_ct=f.snomed_ct,
+            probability=f.probability,
+            threshold=f.threshold,
+            present=f.present,
+            urgency=_word(types_pb2.Urgency.Name(f.urgency), "URGENCY_"),
+            kind=f.kind,
+        )
+        for f in answer.findings
+    )
+    hops: dict[str, float] = {}
+    for hop in answer.timing.hops:
+        hops[hop.hop] = hops.get(hop.hop, 0.0) + hop.milliseconds
+    return Analysis(
+        result_id=answer.result_id,
+        model=model_of(answer.model),
+        findings=findings,
+        quality=_quality(answer.quality),
+        recording=_recording(answer.recording),
+        preprocessing_version=answer.preprocessing_version,
+        signal_hash=answer.signal_hash,
+        tensor_hash=answer.tensor_hash,
+        window_starts=tuple(answer.window_starts),
+        from_cache=answer.from_cache,
+        computed_at=answer.computed_at.ToDatetime(),
+        timing=Timing(answer.timing.total_milliseconds, hops),
+        signal=_signal(answer.signal) if answer.HasField("signal") else None,
+    )
+
+
+def attribution_of(part: explainer_pb2.ExplainResponse) -> Attribution:
+    """From the wire."""
+    found = part.attribution
+    shape = (len(found.window_starts), len(found.leads), -1)
+    return Attribution(
+        finding_code=found.finding_code,
+        method=found.method,
+        model=model_of(part.model),
+        tensor_hash=part.tensor_hash,
+        leads=tuple(found.leads),
+        sampling_rate=found.sampling_rate,
+        values=np.frombuffer(found.values, "<f4").reshape(shape),
+        window_starts=tuple(found.window_starts),
+        probability=found.probability,
+        lead_shares=dict(zip(found.leads, found.lead_shares, strict=True)),
+        prediction_gap=found.prediction_gap,
+        compute_milliseconds=found.compute_milliseconds,
+    )
+
+
+def models_of(answer: gateway_pb2.ListModelsResponse) -> tuple[ModelInfo, ...]:
+    """From the wire."""
+    return tuple(
+        ModelInfo(model_of(m.model), m.description, m.parameters, tuple(m.finding_codes), m.is_default, m.ready)
+        for m in answer.models
+    )
