@@ -1,0 +1,30 @@
+"""The picture of an answer: the clinical 12-lead sheet, to scale, with what the model said and where it looked.
+
+Needs matplotlib (extra ``plot``); knows nothing of gRPC or protobufs.
+"""
+
+from cardiomesh.report.content import (
+    Attribution,
+    Grade,
+    Heading,
+    LeadQuality,
+    ModelLabel,
+    Sheet,
+    SheetFinding,
+    SheetQuality,
+)
+from cardiomesh.report.sheet import draw_sheet, save_sheet, sheet_bytes
+
+__all__ = [
+    "Attribution",
+    "Grade",
+    "Heading",
+    "LeadQuality",
+    "ModelLabel",
+    "Sheet",
+    "SheetFinding",
+    "SheetQuality",
+    "draw_sheet",
+    "save_sheet",
+    "sheet_bytes",
+]
