@@ -1,0 +1,33 @@
+"""``python -m preprocessor``."""
+
+from __future__ import annotations
+
+from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
+from cardiomesh.chassis.service import Application, run
+from cardiomesh.chassis.settings import load_settings
+from cardiomesh.chassis.telemetry import Telemetry
+from preprocessor.servicer import PreprocessorServicer
+from preprocessor.settings import PreprocessorSettings
+
+
+def build(settings: PreprocessorSettings, telemetry: Telemetry) -> Application:
+    """Wire the preprocessor. It needs no other part of the mesh."""
+    servicer = PreprocessorServicer(
+        telemetry, quality_threshold=settings.quality_threshold, threads=settings.preprocessor_threads
+    )
+    return Application(
+        name="preprocessor",
+        services=(preprocessor_pb2.DESCRIPTOR.services_by_name["Preprocessor"].full_name,),
+        register=lambda server: preprocessor_pb2_grpc.add_PreprocessorServicer_to_server(servicer, server),
+        close=servicer.close,
+    )
+
+
+def main() -> None:
+    """Run the preprocessor until told to stop."""
+    settings = load_settings(PreprocessorSettings, "preprocessor")
+    run("preprocessor", settings, lambda telemetry: build(settings, telemetry))
+
+
+if __name__ == "__main__":
+    main()

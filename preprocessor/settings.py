@@ -1,0 +1,25 @@
+"""Settings of the preprocessor, beside those every service has."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import Field
+
+from cardiomesh.chassis.settings import ServiceSettings
+from cardiomesh.ecg.quality import REJECT_BELOW
+
+__all__ = ["PreprocessorSettings"]
+
+
+class PreprocessorSettings(ServiceSettings):
+    """The preprocessor."""
+
+    quality_threshold: float = Field(
+        REJECT_BELOW, ge=0, le=1, description="Recordings whose quality score is lower are refused."
+    )
+    preprocessor_threads: int = Field(
+        max(1, os.cpu_count() or 1),
+        ge=1,
+        description="Threads that decode and condition, beside the event loop.",
+    )

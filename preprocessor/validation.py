@@ -1,0 +1,118 @@
+"""What a recording must be before anything is computed on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from cardiomesh.ecg.leads import missing_leads
+from cardiomesh.ecg.quality import FLAT_AMPLITUDE, Grade, Quality
+from cardiomesh.ecg.recording import Recording
+from cardiomesh.errors import FieldViolation, InvalidRequest, UnfitRecording
+
+__all__ = [
+    "MAX_RATE_HZ",
+    "MAX_SECONDS",
+    "MIN_RATE_HZ",
+    "MIN_SECONDS",
+    "absurd_amplitude",
+    "check_fitness",
+    "check_form",
+]
+
+#: Below, the model's pass band (to 40 Hz) is not in the signal; above, no ECG device samples.
+MIN_RATE_HZ: Final = 100.0
+MAX_RATE_HZ: Final = 32_000.0
+#: The models' window is ten seconds; carts that stop a few samples early are completed by up to 2 %.
+MIN_SECONDS: Final = 9.8
+MAX_SECONDS: Final = 60.0
+#: The median lead of a heart stays far below this, peak to peak (mV); the largest of 2,664 PTB-XL records has 4.9.
+MAX_AMPLITUDE: Final = 15.0
+_FIELD: Final = "recording"
+
+
+def check_form(recording: Recording) -> None:
+    """Refuse what no model could take: rate, length, missing leads, missing samples, a scale that cannot be right."""
+    violations = list(_form_violations(recording))
+    if not violations and not np.isfinite(recording.millivolts).all():
+        violations = list(_sample_violations(recording))
+    _refuse(violations)
+
+
+def _form_violations(recording: Recording) -> Iterator[FieldViolation]:
+    rate = recording.sampling_rate
+    if not math.isfinite(rate) or not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+        yield FieldViolation(
+            f"{_FIELD}.sampling_rate",
+            f"{rate:g} Hz; a rate between {MIN_RATE_HZ:g} and {MAX_RATE_HZ:g} Hz is needed",
+            "RATE_OUT_OF_RANGE",
+        )
+    elif recording.samples == 0:
+        yield FieldViolation(f"{_FIELD}.samples", "there are no samples", "EMPTY")
+    elif recording.duration < MIN_SECONDS:
+        yield FieldViolation(
+            f"{_FIELD}.duration",
+            f"{recording.duration:.2f} s; at least {MIN_SECONDS:g} s are needed",
+            "TOO_SHORT",
+        )
+    elif recording.duration > MAX_SECONDS:
+        yield FieldViolation(
+            f"{_FIELD}.duration",
+            f"{recording.duration:.0f} s; at most {MAX_SECONDS:g} s are analysed at once",
+            "TOO_LONG",
+        )
+    missing = missing_leads(recording.leads)
+    if missing:
+        yield FieldViolation(f"{_FIELD}.leads", f"missing {', '.join(missing)}", "MISSING_LEADS")
+
+
+def _sample_violations(recording: Recording) -> Iterator[FieldViolation]:
+    bad = np.count_nonzero(~np.isfinite(recording.millivolts), axis=1)
+    for lead, count in zip(recording.leads, bad, strict=True):
+        if count:
+            yield FieldViolation(
+                f"{_FIELD}.leads[{lead}]", f"{count} samples are missing or not finite", "MISSING_SAMPLES"
+            )
+
+
+def check_fitness(quality: Quality) -> None:
+    """Refuse amplitudes that no heart has, and a recording whose grade is REJECT, with the reason per lead."""
+    absurd = absurd_amplitude(quality)
+    if absurd is not None:
+        _refuse([FieldViolation(f"{_FIELD}.amplitude", absurd, "ABSURD_AMPLITUDE")])
+    if quality.grade is not Grade.REJECT:
+        return
+    violations = [
+        FieldViolation(f"{_FIELD}.leads[{lead.lead}]", lead.reasons[0].message, lead.reasons[0].code)
+        for lead in quality.leads
+        if lead.grade is Grade.REJECT and lead.reasons
+    ]
+    violations = violations or [
+        FieldViolation(_FIELD, f"quality score {quality.score:.2f} is below the limit", "LOW_QUALITY")
+    ]
+    _refuse(violations)
+
+
+def absurd_amplitude(quality: Quality) -> str | None:
+    """What is wrong with beats that are everywhere far too high or too low: the unit or scale cannot be right."""
+    amplitudes = sorted(lead.amplitude for lead in quality.leads)
+    middle, highest = amplitudes[len(amplitudes) // 2], amplitudes[-1]
+    if middle > MAX_AMPLITUDE:
+        return f"beats of {middle:.3g} mV; the unit or scale is wrong"
+    if highest < FLAT_AMPLITUDE:
+        return f"no lead exceeds {highest:.2g} mV; nothing was recorded, or the unit or scale is wrong"
+    return None
+
+
+def _refuse(violations: list[FieldViolation]) -> None:
+    if not violations:
+        return
+    unreadable = {"RATE_OUT_OF_RANGE", "EMPTY"} & {violation.reason for violation in violations}
+    error = InvalidRequest if unreadable else UnfitRecording
+    raise error(
+        "; ".join(f"{v.field.removeprefix('recording.')}: {v.description}" for v in violations[:3]),
+        violations,
+    )
