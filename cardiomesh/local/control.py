@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 
 from cardiomesh.local import probes
 from cardiomesh.local.errors import MeshError
-from cardiomesh.local.plan import Probe
 from cardiomesh.local.runtime import default_runtime_dir
 from cardiomesh.local.state import (
     MeshRecord,
@@ -86,26 +85,16 @@ def status(runtime_dir: Path | None = None, *, directory: Path | None = None) ->
 
 
 def _ask(record: MeshRecord) -> dict[str, ProcessStatus]:
-    def ask(name: str, process: ProcessRecord) -> ProcessStatus:
-        state, probe = process.state, _probe(name, record.addresses)
-        if state is ProcessState.READY and probe is not None and not probes.ready(probe):
+    def ask(process: ProcessRecord) -> ProcessStatus:
+        state = process.state
+        if state is ProcessState.READY and process.probe is not None and not probes.ready(process.probe):
             state = ProcessState.UNREADY
         pid = process.identity.pid if process.identity else None
         return ProcessStatus(state=state, pid=pid, restarts=process.restarts, log=process.log)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = {name: pool.submit(ask, name, process) for name, process in record.processes.items()}
+        answers = {name: pool.submit(ask, process) for name, process in record.processes.items()}
         return {name: answer.result() for name, answer in answers.items()}
-
-
-def _probe(name: str, addresses: dict[str, str]) -> Probe | None:
-    if name not in addresses:
-        return None
-    match name:
-        case "triton" | "redis":
-            return Probe(kind=name, address=addresses[name])
-        case _:
-            return Probe(kind="grpc-health", address=addresses[name])
 
 
 def down(runtime_dir: Path | None = None, *, directory: Path | None = None) -> bool:

@@ -112,8 +112,15 @@ class Mesh:
 
     def start(self) -> Addresses:
         """Start in the background and return when ready; it outlives this process."""
-        self._spawn(self._prepare(), lifeline=None)
-        return self._await_ready()
+        supervisor = self._spawn(self._prepare(), lifeline=None)
+        try:
+            addresses = self._await_ready(supervisor)
+        except BaseException:
+            self.stop()
+            raise
+        # It is meant to outlive us: Popen would report that as a leak.
+        supervisor.returncode = 0
+        return addresses
 
     def stop(self) -> None:
         """Stop it and wait until all of it is gone; nothing happens when it is not running."""
@@ -124,7 +131,7 @@ class Mesh:
         plan = self._prepare()
         read_end, write_end = os.pipe()
         try:
-            self._spawn(plan, lifeline=read_end)
+            supervisor = self._spawn(plan, lifeline=read_end)
         except BaseException:
             os.close(write_end)
             raise
@@ -132,7 +139,7 @@ class Mesh:
             os.close(read_end)
         self._lifeline = write_end
         try:
-            self._await_ready()
+            self._await_ready(supervisor)
         except BaseException:
             self.stop()
             raise
@@ -180,14 +187,14 @@ class Mesh:
     def _log(self) -> Path:
         return self.directory / "logs" / "supervisor.log"
 
-    def _spawn(self, plan: Plan, lifeline: int | None) -> None:
+    def _spawn(self, plan: Plan, lifeline: int | None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "cardiomesh.local.supervise", "--directory", str(self.directory)]
         if lifeline is not None:
             command += ["--lifeline", str(lifeline)]
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._log_start = log.tell()
-            self._supervisor = subprocess.Popen(
+            supervisor = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -195,15 +202,14 @@ class Mesh:
                 start_new_session=True,
                 pass_fds=() if lifeline is None else (lifeline,),
             )
-        if self._supervisor.stdin is not None:
-            with self._supervisor.stdin as stream:
+        self._supervisor = supervisor
+        if supervisor.stdin is not None:
+            with supervisor.stdin as stream:
                 stream.write(plan.model_dump_json().encode())
+        return supervisor
 
-    def _await_ready(self) -> Addresses:
+    def _await_ready(self, supervisor: subprocess.Popen[bytes]) -> Addresses:
         """Follow the state file of the supervisor we started, and tell every change."""
-        supervisor = self._supervisor
-        if supervisor is None:
-            raise MeshError("the mesh has not been started")
         told: dict[str, str] = {}
         while True:
             status_code = supervisor.poll()

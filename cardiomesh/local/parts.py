@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from cardiomesh.local.errors import MeshError, MissingPart
 from cardiomesh.local.plan import Child, Probe, Role
-from cardiomesh.local.ports import LOOPBACK, address, free_ports
+from cardiomesh.local.ports import LOOPBACK, address, free_ports, is_free
 from cardiomesh.local.runtime import TritonRuntime
 
 __all__ = ["ALL_PARTS", "BACKING_PARTS", "SERVICES", "assign_ports", "parity", "service", "triton", "valkey"]
@@ -37,6 +37,10 @@ def assign_ports(parts: Sequence[str], fixed: Mapping[str, int]) -> dict[str, st
     unknown = set(fixed) - set(names)
     if unknown:
         raise MeshError(f"no such listener: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    for name, port in fixed.items():
+        # Said here, because a probe of that port would be answered by whoever has it.
+        if not is_free(port):
+            raise MeshError(f"port {port}, wanted for {name}, is in use")
     free = iter(free_ports(len(names)))
     return {name: address(fixed.get(name) or next(free)) for name in names}
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from cardiomesh.local.errors import MeshError
 
-__all__ = ["LOOPBACK", "address", "ephemeral_range", "free_ports"]
+__all__ = ["LOOPBACK", "address", "ephemeral_range", "free_ports", "is_free"]
 
 LOOPBACK: Final = "127.0.0.1"
 _LOWEST: Final = 10_000
@@ -39,15 +39,28 @@ def free_ports(count: int) -> list[int]:
     with ExitStack() as held:  # all are held until the last is found, so no port is found twice
         for port in random.sample(candidates, len(candidates)):
             listener = held.enter_context(socket.socket())
-            try:
-                listener.bind((LOOPBACK, port))
-            except OSError:
+            if not _bound(listener, port):
                 listener.close()
                 continue
             found.append(port)
             if len(found) == count:
                 return found
     raise MeshError(f"fewer than {count} free TCP ports on {LOOPBACK}")
+
+
+def is_free(port: int) -> bool:
+    """Whether somebody could listen on this port now; one that was just closed counts as free."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return _bound(listener, port)
+
+
+def _bound(listener: socket.socket, port: int) -> bool:
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError:
+        return False
+    return True
 
 
 def address(port: int) -> str:

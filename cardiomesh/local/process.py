@@ -25,7 +25,7 @@ class Process:
     def __init__(self, child: Child, log: Path) -> None:
         self.child = child
         self.log = log
-        self.record = ProcessRecord(log=str(log))
+        self.record = ProcessRecord(log=str(log), probe=child.probe)
         self.deaths: deque[float] = deque(maxlen=16)  # monotonic seconds
         self.since = 0.0  # when it was started
         self.probe_next = 0.0  # when to ask again whether it is ready

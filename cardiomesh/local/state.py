@@ -16,6 +16,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cardiomesh.local.errors import AlreadyRunning
+from cardiomesh.local.plan import Probe
 
 __all__ = [
     "Identity",
@@ -24,6 +25,7 @@ __all__ = [
     "ProcessRecord",
     "ProcessState",
     "StateFile",
+    "boot_id",
     "kill_group",
     "remove_shared_memory",
 ]
@@ -86,6 +88,7 @@ class ProcessRecord(_Record):
     restarts: int = 0
     seconds: float | None = Field(default=None, description="From start to ready, last time.")
     log: str = ""
+    probe: Probe | None = None
 
 
 class MeshRecord(_Record):
@@ -93,6 +96,7 @@ class MeshRecord(_Record):
 
     state: MeshState = MeshState.STARTING
     supervisor: Identity
+    boot: str = Field(default="", description="Of the machine; process ids of another boot mean nothing.")
     addresses: dict[str, str] = Field(default_factory=dict)
     processes: dict[str, ProcessRecord] = Field(default_factory=dict)
     shared_memory: list[str] = Field(default_factory=list, description="Prefixes to remove from /dev/shm.")
@@ -151,6 +155,11 @@ class StateFile:
         where = ", ".join(f"{name} {address}" for name, address in (record.addresses if record else {}).items())
         pid = f" (supervisor {record.supervisor.pid})" if record else ""
         return AlreadyRunning(f"a mesh already runs in {self.directory}{pid}: {where or 'still starting'}")
+
+
+def boot_id() -> str:
+    """Differs after every reboot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def remove_shared_memory(prefix: str) -> None:

@@ -26,6 +26,7 @@ from cardiomesh.local.state import (
     MeshState,
     ProcessState,
     StateFile,
+    boot_id,
     kill_group,
     remove_shared_memory,
 )
@@ -60,6 +61,7 @@ class Supervisor:
             raise MeshFailed("/proc is not mounted; the embedded mesh needs it to know its processes")
         self._record = MeshRecord(
             supervisor=me,
+            boot=boot_id(),
             addresses=plan.addresses,
             processes={name: process.record for name, process in self._processes.items()},
             shared_memory=[c.shared_memory for c in plan.children if c.shared_memory],
@@ -209,10 +211,12 @@ class Supervisor:
     def _bury_predecessor(self) -> None:
         """Remove what a supervisor that was killed may have left: we hold its lock, so it is dead."""
         old = self._file.read()
-        if old is None:
+        if old is None or old.boot != self._record.boot:
             return
         for record in old.processes.values():
-            if record.identity is not None and record.identity.alive():
+            # While a group has members, its id is given to no new process: unless another process has the id now,
+            # whoever is in the group was started by our predecessor's child.
+            if record.identity is not None and Identity.of(record.identity.pid) in (None, record.identity):
                 kill_group(record.identity, signal.SIGKILL)
         for prefix in old.shared_memory:
             remove_shared_memory(prefix)
