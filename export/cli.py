@@ -17,6 +17,8 @@ DataOption = Annotated[
 ]
 RunsOption = Annotated[Path, typer.Option("--runs", help="Where checkpoints, caches and run records live.")]
 
+RepositoryOption = Annotated[Path, typer.Option("--repository", help="Triton model repository.")]
+
 
 @app.command()
 def train(
@@ -57,6 +59,30 @@ def train(
         suffix = "".join(f"-x{f}" for f in (leave_out or [])) + (f"-{label}" if label else "")
         path = run(name, config, records, settings, runs / f"{name}-s{seed}{suffix}", teacher, progress)
         typer.echo(path)
+
+
+@app.command()
+def publish(
+    model: ModelOption,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint to publish (default: RUNS/MODEL-s1/checkpoint.pt).")
+    ] = None,
+    data: DataOption = None,
+    ludb: Annotated[Path | None, typer.Option(help="LUDB folder for the external figures.")] = None,
+    runs: RunsOption = Path("runs"),
+    repository: RepositoryOption = Path("model_repository"),
+    attribution: Annotated[bool, typer.Option(help="Also publish the attribution graph.")] = True,
+    version: Annotated[int | None, typer.Option(help="Version number (default: the next one).")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace that version; only before a release.")] = False,
+) -> None:
+    """Calibrate on fold 9, export to ONNX, measure, and publish a version."""
+    from export.publishing.publish import publish as run
+    from export.training.ptbxl import load_ptbxl
+
+    records = load_ptbxl(data, cache=runs / "cache")
+    for name in model:
+        source = checkpoint or runs / f"{name}-s1" / "checkpoint.pt"
+        typer.echo(run(name, source, records, repository, ludb, attribution, version, overwrite))
 
 
 @app.callback()

@@ -1,0 +1,1 @@
+"""Temperatures and thresholds, chosen on fold 9 alone."""

@@ -1,0 +1,1 @@
+"""Writing versions into the model repository."""

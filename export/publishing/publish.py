@@ -1,0 +1,132 @@
+"""Checkpoint → calibrated, exported, measured, published version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cardiomesh.cards import CARD_FILE, Artifact, Metric, ModelCard
+from export.architectures import trainable_parameters
+from export.architectures.served import served_network
+from export.errors import ParityError
+from export.formats.onnx import export_attribution, export_network
+from export.publishing.card import calibrated_heads, draft_card
+from export.publishing.readme import model_readme
+from export.publishing.repository import file_digest, install_version, next_version, staging, write_text
+from export.publishing.triton import attribution_config, prediction_config
+from export.training.checkpoint import load_network
+from export.training.labels import SUPERCLASSES, targets
+from export.training.ludb import load_ludb
+from export.training.ptbxl import Records
+from export.training.settings import TRAINING_FOLDS, VALIDATION_FOLD
+from export.validation.evaluate import Evaluation, evaluate
+from export.validation.scoring import OnnxModel, probabilities
+
+__all__ = ["publish"]
+
+
+def _metrics(card: ModelCard, result: Evaluation, data: str, command: str) -> list[Metric]:
+    rows = [
+        Metric(name=name, value=v["value"], low=v["low"], high=v["high"], data=data, command=command)
+        for name, v in result.summary.items()
+    ]
+    rows += [
+        Metric(name=f"auc_{code}", value=values["auc"], data=data, command=command)
+        for code, values in result.classes.items()
+        if np.isfinite(values["auc"])
+    ]
+    return rows
+
+
+def publish(
+    name: str,
+    checkpoint: Path,
+    records: Records,
+    repository: Path,
+    ludb: Path | None = None,
+    attribution: bool = True,
+    version: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Publish a checkpoint as a new version of ``name`` (and of ``name_attribution``); returns the version's folder."""
+    trained, space = load_network(checkpoint)
+    network = served_network(trained)
+    validation = records.select((VALIDATION_FOLD,))
+    training_records = len(records.select(TRAINING_FOLDS))
+    truth = targets(validation, space)
+    explained = f"{name}_attribution"
+    number = version or next_version(repository, name, explained)
+    with staging(repository) as scratch:
+        main, side = scratch / "main", scratch / "side"
+        main.mkdir()
+        side.mkdir()
+        export_network(network, main / "model.onnx")
+        model = OnnxModel.open(main / "model.onnx")
+        logits = model.logits(validation.signals)
+        heads = calibrated_heads(space, logits, truth, training_records)
+        card = draft_card(name, number, network, trainable_parameters(trained), heads, records)
+        served = {head.output: truth[head.output] for head in heads}
+        result = evaluate(card, probabilities(card, logits), served, validation.table["patient_id"].to_numpy())
+        command = f"python -m export evaluate --model {name} --fold {VALIDATION_FOLD}"
+        metrics = _metrics(card, result, f"PTB-XL fold {VALIDATION_FOLD}, {len(validation)} records", command)
+        external: Evaluation | None = None
+        if ludb is not None:
+            signals, superclasses, ids = load_ludb(ludb)
+            external = evaluate(
+                card, probabilities(card, model.logits(signals)), {"statements": superclasses}, ids
+            )
+            metrics += _metrics(
+                card, external, f"LUDB, {len(ids)} records", f"python -m export evaluate --model {name} --ludb"
+            )
+        artifacts: dict[str, Artifact] = {}
+
+        def add(path: Path, key: str) -> None:
+            artifacts[key] = Artifact(
+                sha256=file_digest(path), bytes=path.stat().st_size, precision="weights FP16, arithmetic FP32"
+            )
+
+        add(main / "model.onnx", f"{name}/{number}/model.onnx")
+        if attribution:
+            export_attribution(network, side / "model.onnx")
+            _same_answers(main / "model.onnx", side / "model.onnx", validation, [head.output for head in card.heads])
+            add(side / "model.onnx", f"{explained}/{number}/model.onnx")
+        card = card.model_copy(
+            update={
+                "metrics": tuple(metrics),
+                "artifacts": artifacts,
+                "attribution": explained if attribution else None,
+            }
+        )
+        write_text(main / CARD_FILE, card.model_dump_json(indent=1) + "\n")
+        sizes = {head.output: len(head.classes) for head in card.heads}
+        config = network.config
+        if attribution:
+            frames = config.samples // config.stem_stride // 2 ** (len(config.dense_layers) - 1)
+            _configure(repository, explained, attribution_config(explained, config.leads, config.samples, sizes, frames))
+            install_version(side, repository, explained, number, overwrite)
+        _configure(repository, name, prediction_config(name, config.leads, config.samples, sizes))
+        place = install_version(main, repository, name, number, overwrite)
+    write_text(repository / name / "README.md", model_readme(card, result, external))
+    return place
+
+
+def _configure(repository: Path, name: str, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        write_text(repository / name / path, text)
+
+
+def _same_answers(prediction: Path, attribution: Path, validation: Records, names: list[str]) -> None:
+    """Both graphs must give the same logits for real ECGs."""
+    signals: Any = np.array(validation.signals[:4])
+    explained = OnnxModel.open(attribution).session
+    inputs = {i.name: i.shape for i in explained.get_inputs()}
+    target = np.zeros((len(signals), int(inputs["target"][1])), dtype=np.float32)
+    target[:, 1] = 1.0
+    expected = OnnxModel.open(prediction).logits(signals)
+    for name in names:
+        (value,) = explained.run([name], {"ecg": signals, "target": target})
+        difference = float(np.abs(value - expected[name]).max())
+        if difference > 1e-4:
+            raise ParityError(f"prediction and attribution graphs disagree on {name} by {difference:.1e}")

@@ -1,0 +1,86 @@
+"""``config.pbtxt`` of a published model: one file for the production and the embedded Triton alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["attribution_config", "prediction_config"]
+
+_GRAPH_INPUT: Final = 'input [\n  {{ name: "ecg" data_type: TYPE_FP32 dims: [ {leads}, {samples} ] }}{extra}\n]'
+
+
+def _outputs(outputs: Mapping[str, tuple[int, ...]]) -> str:
+    rows = [
+        f'  {{ name: "{name}" data_type: TYPE_FP32 dims: [ {", ".join(map(str, shape))} ] }}'
+        for name, shape in outputs.items()
+    ]
+    return "output [\n" + ",\n".join(rows) + "\n]"
+
+
+def _common(name: str, largest_batch: int, delay_us: int, instances: int) -> str:
+    return f"""name: "{name}"
+backend: "onnxruntime"
+max_batch_size: {largest_batch}
+# The two newest versions stay loaded, so that a rollback is a change of the default and not a reload.
+version_policy: {{ latest {{ num_versions: 2 }} }}
+# Requests that wait for an instance are joined; nobody waits longer than this for company.
+dynamic_batching {{ max_queue_delay_microseconds: {delay_us} }}
+# One thread per instance and an instance per core answers more ECGs per second than one instance with many
+# threads. On a GPU serve with --model-config-name=gpu, which reads configs/gpu.pbtxt instead of this file.
+instance_group [ {{ kind: KIND_CPU count: {instances} }} ]
+parameters {{ key: "intra_op_thread_count" value: {{ string_value: "1" }} }}
+parameters {{ key: "inter_op_thread_count" value: {{ string_value: "1" }} }}
+"""
+
+
+def _gpu(text: str) -> str:
+    head, _, rest = text.partition("# One thread per instance")
+    rest = rest[rest.index("instance_group") :]
+    return head + rest.replace("kind: KIND_CPU count: 2", "kind: KIND_GPU count: 1").replace(
+        "kind: KIND_CPU count: 1", "kind: KIND_GPU count: 1"
+    )
+
+
+def _warm_up(inputs: Mapping[str, tuple[int, ...]], batches: tuple[int, ...]) -> str:
+    samples = []
+    for batch in batches:
+        parts = " ".join(
+            f'inputs {{ key: "{name}" value: {{ data_type: TYPE_FP32 dims: [ {", ".join(map(str, shape))} ] '
+            "zero_data: true } }"
+            for name, shape in inputs.items()
+        )
+        samples.append(f'  {{ name: "batch_{batch}" batch_size: {batch} {parts} }}')
+    return "model_warmup [\n" + ",\n".join(samples) + "\n]\n"
+
+
+def prediction_config(name: str, leads: int, samples: int, heads: Mapping[str, int]) -> dict[str, str]:
+    """``config.pbtxt`` and ``configs/gpu.pbtxt`` of a prediction graph, by path."""
+    text = (
+        _common(name, largest_batch=64, delay_us=500, instances=2)
+        + _GRAPH_INPUT.format(leads=leads, samples=samples, extra="")
+        + "\n"
+        + _outputs({head: (count,) for head, count in heads.items()})
+        + "\n"
+        + _warm_up({"ecg": (leads, samples)}, (1, 8))
+    )
+    return {"config.pbtxt": text, "configs/gpu.pbtxt": _gpu(text)}
+
+
+def attribution_config(
+    name: str, leads: int, samples: int, heads: Mapping[str, int], frames: int
+) -> dict[str, str]:
+    """The same for an attribution graph."""
+    classes = sum(heads.values())
+    extra = f',\n  {{ name: "target" data_type: TYPE_FP32 dims: [ {classes} ] }}'
+    outputs: dict[str, tuple[int, ...]] = {head: (count,) for head, count in heads.items()}
+    outputs |= {"cam": (frames,), "gradient": (leads, samples)}
+    text = (
+        _common(name, largest_batch=16, delay_us=500, instances=1)
+        + _GRAPH_INPUT.format(leads=leads, samples=samples, extra=extra)
+        + "\n"
+        + _outputs(outputs)
+        + "\n"
+        + _warm_up({"ecg": (leads, samples), "target": (classes,)}, (1,))
+    )
+    return {"config.pbtxt": text, "configs/gpu.pbtxt": _gpu(text)}

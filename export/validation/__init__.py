@@ -1,0 +1,1 @@
+"""What a published model does on recordings it was not trained on."""
