@@ -147,11 +147,10 @@ def _draw_finding(axes: Axes, x: float, y: float, finding: SheetFinding, words: 
     if alert:
         write(axes, x + 2.2, y - 2.5, fit(alert, code_width - 1, 5, "bold"), 5, weight="bold", color=colour)
     name_x = x + 2.2 + code_width
-    lines = wrap(finding.name, name_width, 7, 1)
-    if lines and lines[0].endswith("…"):
-        lines = wrap(finding.name, name_width, 6.2, 2)
+    size = 7.0 if width_mm(printable(finding.name), 7.0) <= name_width else 6.2
+    lines = wrap(finding.name, name_width, size, 2)
     for i, line in enumerate(lines):
-        write(axes, name_x, (y - 1.2) if len(lines) == 1 else y - 2.6 * i, line, 7 if len(lines) == 1 else 6.2)
+        write(axes, name_x, (y - 1.2) if len(lines) == 1 else y - 2.6 * i, line, size)
     bar_x, bar_y = name_x + name_width + 1.5, y - 1.3
     bars.append((Rectangle((bar_x, bar_y), bar_width, 2.0), "#e6e6e6"))
     bars.append((Rectangle((bar_x, bar_y), bar_width * finding.probability, 2.0), colour))

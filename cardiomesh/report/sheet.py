@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, cast
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -183,14 +184,31 @@ def _draw_lead_labels(axes: Axes, sheet: Sheet, placement: Placement, words: Wor
             )
             note = fit(printable(reasons), min(room, 40.0), 6)
         width = label_width + (width_mm(note, 6) + 1.5 if note else 0.0)
-        y = _free_height(placement.traces, x - 0.5, x + width + 0.5, baseline)
+        room = MM_PER_SECOND * (slot.stop - slot.start) - width - 4.0
+        x, y = _free_place(placement.traces, x, width, min(room, 15.0), baseline)
         panels.write(axes, x, y, slot.lead, _LABEL_SIZE, weight="bold", path_effects=halo)
         if note:
             panels.write(axes, x + label_width + 1.5, y, note, 6, color=panels.WARNING, path_effects=halo)
 
 
-def _free_height(traces: tuple[Trace, ...], left: float, right: float, baseline: float) -> float:
-    """The text baseline nearest to 6 mm above ``baseline`` that no trace crosses between ``left`` and ``right``."""
+def _free_place(traces: tuple[Trace, ...], x: float, width: float, room: float, baseline: float) -> tuple[float, float]:
+    """Where a label of ``width`` mm meets no trace: 6 mm above ``baseline`` at ``x``, or as near to that as may be.
+
+    Above, up to ``room`` mm further right, goes before below.
+    """
+    above, nearer, below = np.arange(6.0, 11.1, 0.5), np.arange(5.5, 1.4, -0.5), np.arange(-4.5, -11.1, -0.5)
+    for heights in (np.concatenate([above, nearer]), below):
+        for shift in np.arange(0.0, max(room, 0.0) + 0.1, 2.5):
+            y = _free_height(traces, x + shift - 0.5, x + shift + width + 0.5, baseline + heights)
+            if y is not None:
+                return float(x + shift), y
+    return x, baseline + 6.0
+
+
+def _free_height(
+    traces: tuple[Trace, ...], left: float, right: float, candidates: npt.NDArray[np.float64]
+) -> float | None:
+    """The first of the text baselines that no trace crosses between ``left`` and ``right``."""
     lows, highs = [], []
     for trace in traces:
         near = np.flatnonzero((trace.x >= left) & (trace.x <= right) & ~np.isnan(trace.y))
@@ -200,10 +218,8 @@ def _free_height(traces: tuple[Trace, ...], left: float, right: float, baseline:
             highs.append(np.fmax(y[:-1], y[1:]))
     low, high = (np.concatenate(part) if part else np.empty(0) for part in (lows, highs))
     height = 2.3  # of a capital at the label's size, with a little air
-    above, nearer, below = np.arange(6.0, 13.1, 0.5), np.arange(5.5, 1.4, -0.5), np.arange(-4.5, -13.1, -0.5)
-    candidates = baseline + np.concatenate([above, nearer, below])
     candidates = candidates[(candidates > GRID_BOTTOM + 0.5) & (candidates + height < GRID_TOP - 0.5)]
     for candidate in candidates:
         if not np.any((high > candidate - 1.4) & (low < candidate + height + 0.6)):
             return float(candidate)
-    return baseline + 6.0
+    return None

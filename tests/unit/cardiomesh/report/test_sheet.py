@@ -210,6 +210,20 @@ def test_both_languages(full: Callable[..., Sheet], language: str, words: tuple[
     assert all(word in said for word in words)
 
 
+@pytest.mark.parametrize("phase", np.linspace(0.0, 1.0, 8, endpoint=False))
+@pytest.mark.parametrize("peak", [1.0, 3.0])
+def test_no_trace_runs_through_a_lead_label(ecg: Callable[..., Any], phase: float, peak: float) -> None:
+    figure = draw_sheet(Sheet(np.roll(ecg(peak=peak), round(500 * phase), axis=1), 500.0))
+    curves = [figure.axes[0].transData.transform(_artist(figure, f"trace-{row}").get_xydata()) for row in range(4)]
+    labels = [(text, box) for text, box in _boxes(figure) if text in STANDARD_LEADS]
+    assert len(labels) == 13
+    for text, box in labels:
+        core = box.padded(-0.2 * box.height)
+        for curve in curves:
+            here = curve[(curve[:, 0] >= core.x0) & (curve[:, 0] <= core.x1)]
+            assert not ((here[:, 1] >= core.y0) & (here[:, 1] <= core.y1)).any(), text
+
+
 def _boxes(figure: Figure) -> list[tuple[str, Bbox]]:
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     return [(text.get_text(), text.get_window_extent(renderer)) for text in figure.axes[0].texts if text.get_text()]
@@ -247,8 +261,10 @@ def test_the_key_of_the_overlay_is_never_cut_short(
     assert texts[start + 1].endswith(".")
 
 
-def test_finding_names_keep_clear_of_their_bars(full: Callable[..., Sheet]) -> None:
-    figure = draw_sheet(full())
+@pytest.mark.parametrize("letters", range(20, 60, 3))
+def test_finding_names_keep_clear_of_their_bars(full: Callable[..., Sheet], letters: int) -> None:
+    name = "First degree atrioventricular block of any kind at all, whatever"[:letters]
+    figure = draw_sheet(full(findings=tuple(SheetFinding(f"C{i}", name, 0.9, 0.5, True) for i in range(8))))
     bars = [p.get_extents() for c in figure.axes[0].collections for p in c.get_paths() if p.vertices.shape == (5, 2)]
     bars = [box for box in bars if box.height == pytest.approx(2.0)]
     assert len(bars) == 16
