@@ -28,6 +28,8 @@ _LISTENERS: Final[dict[str, tuple[str, ...]]] = {
 }
 #: The longest a service drains by default (chassis settings: 20 s), and some.
 _SERVICE_STOP: Final = 25.0
+#: Empty is unset to Python: what the user's shell says of its own Python must not reach Triton's.
+_CLEAN: Final = {"PYTHONPATH": "", "PYTHONHOME": ""}
 _PARITY: Final = str(Path(__file__).with_name("parity.py"))
 
 
@@ -96,7 +98,8 @@ def triton(
         name="triton",
         command=tuple(command),
         environment={name: environment[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONNOUSERSITE")}
-        | {"PYTHONPATH": "", "PYTHONUNBUFFERED": "1"},
+        | _CLEAN
+        | {"PYTHONUNBUFFERED": "1"},
         directory=directory,
         role=Role.BACKING,
         probe=Probe(kind="triton", address=addresses["triton"]),
@@ -113,7 +116,7 @@ def parity(runtime: TritonRuntime, repository: Path, addresses: Mapping[str, str
         name="parity",
         command=(str(runtime.python), _PARITY, addresses["triton_http"], str(repository)),
         environment={name: environment[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONNOUSERSITE")}
-        | {"PYTHONPATH": ""},
+        | _CLEAN,
         directory=directory,
         role=Role.CHECK,
         after=("triton",),
