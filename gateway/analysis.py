@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import grpc
 
@@ -25,6 +26,7 @@ from gateway.inference import Inference
 
 __all__ = ["Analysis"]
 
+MAX_SUBJECT_REF: Final = 128
 Prepared = preprocessor_pb2.PrepareResponse
 Answer = gateway_pb2.AnalyzeResponse
 
@@ -218,4 +220,6 @@ class Analysis:
 def _recording(recording: types_pb2.Recording) -> types_pb2.Recording:
     if recording.WhichOneof("content") is None:
         raise InvalidRequest.field("recording", "send a signal or a file", "MISSING")
+    if len(recording.subject_ref) > MAX_SUBJECT_REF:
+        raise InvalidRequest.field("recording.subject_ref", f"is longer than {MAX_SUBJECT_REF} characters", "TOO_LONG")
     return recording

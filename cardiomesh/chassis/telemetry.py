@@ -70,6 +70,11 @@ class Telemetry:
         self._levels: dict[str, UpDownCounter] = {}
         self._make_instruments()
 
+    @property
+    def tracer_provider(self) -> TracerProvider:
+        """For a client whose spans belong to the same exporter."""
+        return self._tracers
+
     def _make_instruments(self) -> None:
         meter = self._meters.get_meter("cardiomesh")
         for key, spec in METRICS.items():

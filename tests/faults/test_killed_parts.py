@@ -1,0 +1,149 @@
+"""Parts of a running mesh are killed; callers are told the truth, and it heals without a restart of anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pydicom
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from redis import Redis
+
+from cardiomesh.client import AsyncClient
+from cardiomesh.errors import CardioMeshError, DeadlineExceeded, Unavailable
+from cardiomesh.local import Mesh
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.mesh
+
+TIMEOUT_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def own_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh of this module's own, to be maltreated."""
+    with Mesh(ROOT / "model_repository", directory=tmp_path_factory.mktemp("faults")) as mesh:
+        yield mesh
+
+
+@pytest.fixture
+async def caller(own_mesh: Mesh) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(own_mesh.addresses.gateway, timeout=TIMEOUT_S) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def microvolts(ecg_file: Path) -> np.ndarray:
+    return np.ascontiguousarray(pydicom.dcmread(ecg_file).waveform_array(0).T)
+
+
+def kill(mesh: Mesh, name: str) -> None:
+    pid = mesh.status().processes[name].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+async def until_answered(client: AsyncClient, signal_uv: np.ndarray) -> dict[str, float]:
+    """Ask until the mesh answers again; the test's own time limit bounds it."""
+    while True:
+        try:
+            answer = await client.analyze(signal=signal_uv, sampling_rate=1000, unit="uV", bypass_cache=True)
+        except Unavailable:
+            continue
+        return answer.probabilities
+
+
+async def test_triton_killed_mid_load(own_mesh: Mesh, caller: AsyncClient, microvolts: np.ndarray) -> None:
+    before = await until_answered(caller, microvolts)
+    outcomes: list[CardioMeshError | None] = []
+    loaded = asyncio.Event()
+
+    async def load() -> None:
+        """Call without a pause until the fault was seen and then healed."""
+        while not (outcomes and outcomes[-1] is None and any(outcomes)):
+            try:
+                await caller.analyze(signal=microvolts, sampling_rate=1000, unit="uV", bypass_cache=True)
+            except CardioMeshError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(None)
+            loaded.set()
+
+    workers = [asyncio.create_task(load()) for _ in range(8)]
+    await loaded.wait()
+    await asyncio.to_thread(kill, own_mesh, "triton")
+    await asyncio.gather(*workers)
+    assert {type(error) for error in outcomes if error} == {Unavailable}
+    assert await until_answered(caller, microvolts) == pytest.approx(before, abs=1e-6)
+    assert own_mesh.status().processes["triton"].restarts >= 1
+
+
+async def test_valkey_killed(own_mesh: Mesh, caller: AsyncClient, microvolts: np.ndarray) -> None:
+    expected = (await caller.analyze(signal=microvolts, sampling_rate=1000, unit="uV")).probabilities
+    await asyncio.to_thread(kill, own_mesh, "redis")
+    for i in range(20):
+        answer = await caller.analyze(signal=microvolts, sampling_rate=1000, unit="uV", bypass_cache=bool(i % 2))
+        assert answer.probabilities == pytest.approx(expected, abs=1e-5)
+
+
+async def test_valkey_stopped_in_its_tracks(own_mesh: Mesh, caller: AsyncClient, microvolts: np.ndarray) -> None:
+    """A black hole: the socket accepts and nothing answers. One bounded wait, then the breaker."""
+    with Redis.from_url(f"redis://{own_mesh.addresses.redis}/0", socket_timeout=60) as redis:
+        redis.ping()
+    pid = own_mesh.status().processes["redis"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(10):
+            answer = await caller.analyze(signal=microvolts, sampling_rate=1000, unit="uV")
+            assert not answer.from_cache
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_triton_stopped_in_its_tracks(own_mesh: Mesh, caller: AsyncClient, microvolts: np.ndarray) -> None:
+    """A Triton that hangs costs the caller's deadline and no more."""
+    await until_answered(caller, microvolts)
+    pid = own_mesh.status().processes["triton"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises((DeadlineExceeded, Unavailable)):
+            await caller.analyze(signal=microvolts, sampling_rate=1000, unit="uV", bypass_cache=True, timeout=1.0)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert await until_answered(caller, microvolts)
+
+
+async def test_the_explainer_is_not_needed_to_analyse(own_mesh: Mesh, caller: AsyncClient, ecg_file: Path) -> None:
+    pid = own_mesh.status().processes["explainer"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert (await caller.analyze(file=ecg_file, bypass_cache=True)).probabilities
+        with pytest.raises((DeadlineExceeded, Unavailable)):
+            await caller.explain("NORM", file=ecg_file, timeout=1.0)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_liveness_never_depends_on_triton(own_mesh: Mesh) -> None:
+    pid = own_mesh.status().processes["triton"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        async with grpc.aio.insecure_channel(own_mesh.addresses.gateway) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            alive = await stub.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=5)
+            assert alive.status == health_pb2.HealthCheckResponse.SERVING
+            async for state in stub.Watch(health_pb2.HealthCheckRequest(service="readiness"), timeout=30):
+                if state.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+                    break
+    finally:
+        os.kill(pid, signal.SIGCONT)

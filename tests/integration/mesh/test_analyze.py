@@ -1,0 +1,224 @@
+"""One real ECG through every service, by every door."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pydicom
+import pytest
+from google.protobuf import json_format
+
+from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh.cards import load_card
+from cardiomesh.client import Analysis, AsyncClient, Client
+from cardiomesh.client._requests import recording_of
+from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION
+from cardiomesh.errors import InvalidRequest, NotFound, ResultMismatch
+from cardiomesh.local import Addresses
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.mesh
+
+
+@pytest.fixture(scope="module")
+def answer(client: Client, ecg_file: Path) -> Analysis:
+    return client.analyze(file=ecg_file, bypass_cache=True, include_signal=True)
+
+
+@pytest.fixture(scope="module")
+def microvolts(ecg_file: Path) -> np.ndarray:
+    """The sample's counts, int16 ``[12, n]``; one count is 2.5 uV there."""
+    return np.ascontiguousarray(pydicom.dcmread(ecg_file).waveform_array(0).T)
+
+
+def test_the_answer_carries_all_it_must(answer: Analysis) -> None:
+    card = load_card(ROOT / "model_repository" / answer.model.name / str(answer.model.version) / "card.json")
+    assert answer.model.card_digest == card.digest
+    assert [f.code for f in answer.findings] == [s.code for s in card.statements]
+    assert {"NORM", "MI", "STTC", "CD", "HYP"} <= answer.probabilities.keys()
+    assert all(0 <= p <= 1 for p in answer.probabilities.values())
+    assert all(f.present == (f.probability >= f.threshold) for f in answer.findings)
+    assert answer.preprocessing_version == PREPROCESSING_VERSION
+    assert answer.quality.grade in {"A", "B", "C"}
+    assert len(answer.quality.leads) == 12
+    assert answer.timing.hops.keys() == {"preprocessor", "triton"}
+    assert not answer.from_cache
+    assert (answer.recording.format, answer.recording.sampling_rate) == ("dicom", 1000)
+    assert answer.window_starts == (0.0,)
+
+
+def test_the_signal_comes_back_as_recorded(answer: Analysis, microvolts: np.ndarray) -> None:
+    assert answer.signal is not None
+    assert np.abs(answer.signal.millivolts - microvolts / 1000).max() < 1e-6
+
+
+def test_the_default_model_answers_when_none_is_named(client: Client, answer: Analysis) -> None:
+    (default,) = [info for info in client.models() if info.is_default]
+    assert answer.model == default.model
+
+
+def test_every_published_model_answers(client: Client, ecg_file: Path) -> None:
+    for info in client.models():
+        assert info.ready
+        result = client.analyze(file=ecg_file, model=info.model.name)
+        assert result.model == info.model
+        assert result.probabilities["NORM"] > 0.5  # a healthy 42-year-old, by the cart's own reading
+
+
+@pytest.mark.parametrize("unit", ["uV", "mV"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_same_signal_as_plain_numbers_gives_the_same_answer(
+    client: Client, answer: Analysis, microvolts: np.ndarray, unit: str, order: int
+) -> None:
+    leads = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"][::order]
+    signal = (microvolts if unit == "uV" else microvolts / 1000)[::order]
+    result = client.analyze(signal=signal, sampling_rate=1000, leads=leads, unit=unit, bypass_cache=True)
+    assert result.signal_hash == answer.signal_hash
+    assert result.probabilities == pytest.approx(answer.probabilities, abs=1e-5)
+
+
+def test_the_second_time_it_comes_from_the_cache_and_says_so(client: Client, microvolts: np.ndarray) -> None:
+    shifted = np.roll(microvolts, 100, axis=1)
+    first = client.analyze(signal=shifted, sampling_rate=1000, unit="uV")
+    second = client.analyze(signal=shifted, sampling_rate=1000, unit="uV")
+    other_container = client.analyze(signal=shifted / 1000, sampling_rate=1000, unit="mV")
+    other_model = client.analyze(signal=shifted, sampling_rate=1000, unit="uV", model="edge_optimized")
+    assert [r.from_cache for r in (first, second, other_container, other_model)] == [False, True, True, False]
+    assert second.result_id == other_container.result_id == first.result_id
+    assert second.probabilities == first.probabilities
+    assert second.quality == first.quality
+    assert second.computed_at == first.computed_at
+    assert set(second.timing.hops) == {"cache"}
+
+
+def test_a_result_can_be_fetched_again_and_says_that_it_is_old(client: Client, microvolts: np.ndarray) -> None:
+    first = client.analyze(signal=np.roll(microvolts, 200, axis=1), sampling_rate=1000, unit="uV")
+    again = client.result(first.result_id)
+    assert again.from_cache
+    assert (again.result_id, again.probabilities) == (first.result_id, first.probabilities)
+    with pytest.raises(NotFound):
+        client.result("no-such-result")
+
+
+def test_the_card_is_served_byte_for_byte(client: Client, answer: Analysis) -> None:
+    file = ROOT / "model_repository" / answer.model.name / str(answer.model.version) / "card.json"
+    assert client.model_card() == file.read_bytes()
+    with pytest.raises(NotFound, match="there are"):
+        client.model_card("no_such_model")
+    with pytest.raises(NotFound, match="version 99"):
+        client.model_card(model_version=99)
+
+
+def test_longer_recordings_are_windowed(client: Client, microvolts: np.ndarray) -> None:
+    twice = np.concatenate([microvolts, microvolts], axis=1)
+    result = client.analyze(signal=twice, sampling_rate=1000, unit="uV", bypass_cache=True)
+    assert result.window_starts == (0.0, 10.0)
+
+
+def test_an_explanation_is_of_the_very_prediction(client: Client, ecg_file: Path, answer: Analysis) -> None:
+    kept = client.analyze(file=ecg_file)
+    parts = client.explain(["NORM", "MI"], file=ecg_file, result_id=kept.result_id)
+    assert [part.finding_code for part in parts] == ["NORM", "MI"]
+    for part in parts:
+        assert (part.model, part.tensor_hash) == (answer.model, answer.tensor_hash)
+        assert part.probability == pytest.approx(answer.probabilities[part.finding_code], abs=1e-3)
+        assert part.prediction_gap < 1e-3
+        assert part.values.shape == (1, 12, 1000)
+        assert np.abs(part.values).max() > 0
+        assert sum(part.lead_shares.values()) == pytest.approx(1.0)
+    assert not np.array_equal(parts[0].values, parts[1].values)
+
+
+def test_an_explanation_of_another_recording_is_refused(client: Client, ecg_file: Path, microvolts: np.ndarray) -> None:
+    kept = client.analyze(file=ecg_file)
+    with pytest.raises(ResultMismatch):
+        client.explain(
+            "MI", signal=np.roll(microvolts, 50, axis=1), sampling_rate=1000, unit="uV", result_id=kept.result_id
+        )
+    with pytest.raises(ResultMismatch):
+        client.explain("MI", file=ecg_file, result_id=kept.result_id, model="edge_optimized")
+    with pytest.raises(InvalidRequest, match="XYZ"):
+        client.explain("XYZ", file=ecg_file)
+
+
+async def test_concurrent_answers_equal_single_ones_and_triton_batches(
+    client: Client, addresses: Addresses, microvolts: np.ndarray
+) -> None:
+    signals = [np.roll(microvolts, 37 * i, axis=1) for i in range(100)]
+    single = [client.analyze(signal=s, sampling_rate=1000, unit="uV", bypass_cache=True) for s in signals]
+    before = await batches(addresses)
+    async with AsyncClient(addresses.gateway) as many:
+        together = await asyncio.gather(
+            *(many.analyze(signal=s, sampling_rate=1000, unit="uV", bypass_cache=True) for s in signals)
+        )
+    after = await batches(addresses)
+    for one, other in zip(single, together, strict=True):
+        assert other.signal_hash == one.signal_hash
+        assert other.probabilities == pytest.approx(one.probabilities, abs=1e-4)
+    grown = {size: count - before.get(size, 0) for size, count in after.items()}
+    assert any(size > 1 and count > 0 for size, count in grown.items()), grown
+
+
+async def batches(addresses: Addresses) -> dict[int, int]:
+    """Executions per batch size, as Triton counts them."""
+    url = f"http://{addresses.triton_http}/v2/models/hybrid_mobile/stats"
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        statistics = await answer.json()
+    rows = [row for model in statistics["model_stats"] for row in model.get("batch_stats", [])]
+    return {row["batch_size"]: row["compute_infer"]["count"] for row in rows}
+
+
+async def test_http_takes_a_file_a_form_and_json(addresses: Addresses, ecg_file: Path, answer: Analysis) -> None:
+    content = ecg_file.read_bytes()
+    request = gateway_pb2.AnalyzeRequest(recording=recording_of({"file": content}))
+    form = aiohttp.FormData()
+    form.add_field("file", content, filename="ecg.dcm")
+    form.add_field("model", "hybrid_mobile")
+    bodies: list[dict[str, Any]] = [
+        {"data": content},
+        {"data": form},
+        {"json": json.loads(json_format.MessageToJson(request))},
+    ]
+    async with aiohttp.ClientSession(f"http://{addresses.http}") as http:
+        for body in bodies:
+            async with http.post("/v1/analyze", **body) as response:
+                assert response.status == 200
+                plain = await response.json()
+            assert plain["signal_hash"] == answer.signal_hash
+            assert {f["code"]: f["probability"] for f in plain["findings"]} == pytest.approx(
+                answer.probabilities, abs=1e-5
+            )
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"data": b""}, 400),
+        ({"data": b"hello"}, 400),
+        ({"json": {"nonsense": 1}}, 400),
+        ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400),
+        ({"data": b"x", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, 400),
+        ({"data": b"x", "params": {"model": "nope"}}, 404),
+        ({"data": io.BytesIO(bytes(17 * 1024 * 1024))}, 413),
+    ],
+)
+async def test_http_errors_are_problems(addresses: Addresses, body: dict[str, Any], status: int) -> None:
+    async with aiohttp.ClientSession(f"http://{addresses.http}") as http, http.post("/v1/analyze", **body) as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+        problem = await response.json()
+    assert problem["status"] == status
+    assert problem["type"].startswith("urn:cardiomesh:error:")
+
+
+async def test_the_operations_port_answers(addresses: Addresses) -> None:
+    async with aiohttp.ClientSession(f"http://{addresses.http}") as http:
+        for path, expected in (("/healthz", b"alive"), ("/readyz", b"true"), ("/metrics", b"cardiomesh_rpc_duration")):
+            async with http.get(path) as response:
+                assert response.status == 200
+                assert expected in await response.read()
