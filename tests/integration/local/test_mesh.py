@@ -58,12 +58,17 @@ def until(look: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def make(linear_repository: Path, runtime_dir: Path, tmp_path: Path) -> Callable[..., Mesh]:
+def make(linear_repository: Path, runtime_dir: Path, tmp_path: Path) -> Iterator[Callable[..., Mesh]]:
+    made: list[Mesh] = []
+
     def build(**options: Any) -> Mesh:
         options = {"parts": ("triton", "redis"), "directory": tmp_path / "mesh"} | options
-        return Mesh(linear_repository, runtime_dir, **options)
+        made.append(Mesh(linear_repository, runtime_dir, **options))
+        return made[-1]
 
-    return build
+    yield build
+    for mesh in made:  # a failed test must not leave a detached mesh behind
+        mesh.stop()
 
 
 def test_killed_triton_and_valkey_come_back_where_they_were(make: Callable[..., Mesh]) -> None:
@@ -150,6 +155,28 @@ def test_detached_it_holds_no_pipe_of_the_caller_and_outlives_it(tmp_path: Path)
     assert (seen.state, seen.addresses["redis"]) == ("ready", caller.stdout.strip())
     assert down(directory=directory)
     assert not down(directory=directory)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_in_the_foreground_it_runs_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    code = (
+        "import sys; from pathlib import Path; from cardiomesh.local import Mesh\n"
+        "def tell(step): print(step.name, step.state, flush=True)\n"
+        "Mesh(directory=Path(sys.argv[1]), parts=('redis',), progress=tell).run()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "mesh")], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        said = [owner.stdout.readline().strip()]
+        while said[-1] != b"mesh ready":
+            said.append(owner.stdout.readline().strip())
+            assert said[-1], said
+        below = descendants(owner.pid)
+        assert below
+        owner.send_signal(number)
+        rest = owner.stdout.read().split(b"\n")
+    assert owner.returncode == 0
+    assert rest == [b"mesh stopping", b"redis stopped", b"mesh stopped", b""]
+    assert not any(one.alive() for one in below)
 
 
 def test_a_second_mesh_is_told_where_the_first_is(make: Callable[..., Mesh]) -> None:
