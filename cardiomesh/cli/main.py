@@ -27,8 +27,8 @@ from cardiomesh.errors import (
     TooLarge,
     Unavailable,
 )
+from cardiomesh.language import Language
 from cardiomesh.local import Mesh, Restart, Step, default_runtime_dir, down, progress_table, status
-from cardiomesh.report.labels import Language
 
 __all__ = ["app", "main"]
 

@@ -11,7 +11,7 @@ from cardiomesh import report
 from cardiomesh.cards import Urgency
 from cardiomesh.client import Analysis, Attribution
 from cardiomesh.errors import InvalidRequest
-from cardiomesh.report.labels import Language
+from cardiomesh.language import Language
 
 __all__ = ["draw"]
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cardiomesh.client import Analysis, Attribution, ModelInfo
+from cardiomesh.language import Language
 from cardiomesh.local import Addresses, MeshStatus
-from cardiomesh.report.labels import Language
 
 __all__ = ["addresses", "analysis", "attribution", "model_dict", "models", "status"]
 

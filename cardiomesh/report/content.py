@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cardiomesh.cards import Urgency
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import FieldViolation, InvalidRequest
-from cardiomesh.report.labels import LANGUAGES, Language
+from cardiomesh.language import LANGUAGES, Language
 
 __all__ = [
     "Attribution",

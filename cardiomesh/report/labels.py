@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
-__all__ = ["LANGUAGES", "Language", "Words"]
+from cardiomesh.language import LANGUAGES, Language
 
-Language = Literal["en", "pt"]
-LANGUAGES: Final = ("en", "pt")
+__all__ = ["Words"]
 
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "title": ("12-lead ECG", "ECG de 12 derivações"),

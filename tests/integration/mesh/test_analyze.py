@@ -174,8 +174,12 @@ async def batches(addresses: Addresses) -> dict[int, int]:
     return {row["batch_size"]: row["compute_infer"]["count"] for row in rows}
 
 
-async def test_http_takes_a_file_a_form_and_json(addresses: Addresses, ecg_file: Path, answer: Analysis) -> None:
-    content = ecg_file.read_bytes()
+@pytest.fixture(scope="module")
+def content(ecg_file: Path) -> bytes:
+    return ecg_file.read_bytes()
+
+
+async def test_http_takes_a_file_a_form_and_json(addresses: Addresses, content: bytes, answer: Analysis) -> None:
     request = gateway_pb2.AnalyzeRequest(recording=recording_of({"file": content}))
     form = aiohttp.FormData()
     form.add_field("file", content, filename="ecg.dcm")
