@@ -7,9 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cardiomesh.cli.main import analyze_and_show
+from cardiomesh.cli import show
+from cardiomesh.cli.picture import draw
 from cardiomesh.client import Client
 from cardiomesh.errors import InvalidRequest
+from cardiomesh.language import LANGUAGES
 from cardiomesh.local import Mesh, progress_table
 
 __all__ = ["run_demo", "sample_ecg"]
@@ -25,25 +27,20 @@ def sample_ecg() -> Path:
 
 
 def run_demo(model_repository: Path, folder: Path, out: Console, err: Console) -> None:
-    """Start the mesh, analyse, explain the most probable finding, draw, stop."""
+    """Start the mesh, analyse, explain the most probable finding, draw it in both languages, stop."""
     file = sample_ecg()
     with progress_table(err) as progress:
         mesh = Mesh(model_repository, progress=progress)
         mesh.start()
     try:
         with Client(mesh.addresses.gateway) as client:
-            first = client.analyze(file=file)
-            strongest = max(first.findings, key=lambda finding: (finding.present, finding.probability))
-            for language in ("en", "pt"):
-                analyze_and_show(
-                    client,
-                    file,
-                    "",
-                    explain=strongest.code,
-                    plot=folder / f"ecg-{language}.png",
-                    language="pt" if language == "pt" else "en",
-                    as_json=False,
-                )
-                out.print()
+            result = client.analyze(file=file, include_signal=True)
+            strongest = max(result.findings, key=lambda finding: (finding.present, finding.probability))
+            parts = client.explain(strongest.code, file=file, result_id=result.result_id)
+        show.answer(out, result, parts, "en")
+        for language in LANGUAGES:
+            picture = folder / f"ecg-{language}.png"
+            draw(picture, file.name, result, parts[0], language)
+            out.print(f"{picture} ✓", style="dim", highlight=False)
     finally:
         mesh.stop()

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from cardiomesh.cli import show
-from cardiomesh.client import Analysis, Attribution, Client
+from cardiomesh.client import Client
 from cardiomesh.errors import (
     CardioMeshError,
     DeadlineExceeded,
@@ -74,40 +74,21 @@ def analyze(
 ) -> None:
     """Analyse one ECG file."""
     with Client(_gateway(gateway), timeout=timeout) as client:
-        analyze_and_show(client, file, model, explain=explain, plot=plot, language=language, as_json=as_json)
-
-
-def analyze_and_show(
-    client: Client,
-    file: Path,
-    model: str,
-    *,
-    explain: str,
-    plot: Path | None,
-    language: Language,
-    as_json: bool,
-) -> tuple[Analysis, tuple[Attribution, ...]]:
-    """Analyse, explain, draw and print one file."""
-    result = client.analyze(file=file, model=model, include_signal=plot is not None)
-    parts: tuple[Attribution, ...] = ()
-    if explain:
-        parts = client.explain(explain, file=file, model=result.model.name, model_version=result.model.version)
+        result = client.analyze(file=file, model=model, include_signal=plot is not None)
+        # The very version that answered is asked why, also when a newer one was published meanwhile.
+        name, version = result.model.name, result.model.version
+        parts = client.explain(explain, file=file, model=name, model_version=version) if explain else ()
     if plot is not None:
         from cardiomesh.cli.picture import draw  # matplotlib only where a picture is asked for
 
         draw(plot, file.name, result, parts[0] if parts else None, language)
     if as_json:
-        plain = result.to_dict()
-        if parts:
-            plain["explanation"] = [part.to_dict() for part in parts]
+        plain = result.to_dict() | ({"explanation": [part.to_dict() for part in parts]} if parts else {})
         print(json.dumps(plain, ensure_ascii=False))
     else:
-        show.analysis(out, result, language)
-        for part in parts:
-            show.attribution(out, part, language)
+        show.answer(out, result, parts, language)
         if plot is not None:
             out.print(f"{plot} ✓", style="dim", highlight=False)
-    return result, parts
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from cardiomesh.client import Analysis, Attribution, ModelInfo
 from cardiomesh.language import Language
 from cardiomesh.local import Addresses, MeshStatus
 
-__all__ = ["addresses", "analysis", "attribution", "model_dict", "models", "status"]
+__all__ = ["addresses", "answer", "model_dict", "models", "status"]
 
 _WORDS: Final[dict[str, dict[str, str]]] = {
     "en": {
@@ -68,7 +69,14 @@ def _bar(value: float, style: str) -> Text:
     return Text("█" * filled, style=style) + Text("·" * (_BAR - filled), style="dim")
 
 
-def analysis(console: Console, result: Analysis, language: Language) -> None:
+def answer(console: Console, result: Analysis, parts: Sequence[Attribution], language: Language) -> None:
+    """One answer and its explanation."""
+    _analysis(console, result, language)
+    for part in parts:
+        _attribution(console, part, language)
+
+
+def _analysis(console: Console, result: Analysis, language: Language) -> None:
     """Findings, quality, model and time of one answer."""
     words = _WORDS[language]
     table = Table(title=words["findings"], title_justify="left", box=None, pad_edge=False)
@@ -107,7 +115,7 @@ def analysis(console: Console, result: Analysis, language: Language) -> None:
     console.print(words["research"], style="dim")
 
 
-def attribution(console: Console, part: Attribution, language: Language) -> None:
+def _attribution(console: Console, part: Attribution, language: Language) -> None:
     """Which leads carry the evidence for one finding."""
     words = _WORDS[language]
     table = Table(title=f"{words['evidence']}: {part.finding_code} ({part.method})", title_justify="left", box=None)
