@@ -64,7 +64,8 @@ protos-check: $(VENV)/.dev ## buf lint, and that the committed stubs are what th
 lock: $(VENV)/.dev ## Pin every dependency anew in requirements.lock.
 	@$(BIN)/pip-compile --quiet --all-extras --strip-extras --upgrade --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --output-file requirements.lock pyproject.toml
-	@sed -i 's/+cpu$$//' requirements.lock  # a local build of torch is still that version
+	@# A local build of torch is still that version, and the project itself is not its own dependency.
+	@sed -i -e 's/+cpu$$//' -e '/^cardiomesh @/d' requirements.lock
 
 train: $(VENV)/.dev ## Train edge_optimized and hybrid_mobile on the PTB-XL folder CARDIOMESH_DATA names.
 	@$(BIN)/python -m export train --model edge_optimized --model hybrid_mobile
