@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION, condition, window
-from cardiomesh.ecg.hashing import signal_hash, tensor_hash
+from cardiomesh.ecg.hashing import MILLIVOLTS_PER_COUNT, canonical, signal_hash, tensor_hash
 from cardiomesh.ecg.quality import REJECT_BELOW, Quality, grade
 from cardiomesh.ecg.recording import Recording
 from preprocessor.decoding import RecordingInput, decode
@@ -38,7 +38,9 @@ def make_ready(recording: Recording, reject_below: float = REJECT_BELOW) -> Prep
     """Grade, refuse the unfit, condition, cut into windows, name both signal and tensor."""
     quality = grade(recording.millivolts, recording.sampling_rate, recording.leads, reject_below)
     check_fitness(quality)
-    windows, starts = window(condition(recording.millivolts, recording.sampling_rate))
+    # The tensor is made of the very counts that are hashed: one signal hash, one tensor, whatever the container.
+    counts = canonical(recording.millivolts)
+    windows, starts = window(condition(counts * MILLIVOLTS_PER_COUNT, recording.sampling_rate))
     tensor = windows.astype("<f4", copy=False).tobytes()
     return Prepared(
         recording=recording,
@@ -46,7 +48,7 @@ def make_ready(recording: Recording, reject_below: float = REJECT_BELOW) -> Prep
         tensor=tensor,
         window_starts=starts,
         tensor_hash=tensor_hash(tensor),
-        signal_hash=signal_hash(recording.millivolts, recording.sampling_rate),
+        signal_hash=signal_hash(counts, recording.sampling_rate),
         preprocessing_version=PREPROCESSING_VERSION,
     )
 

@@ -87,7 +87,7 @@ def check_fitness(quality: Quality) -> None:
         return
     violations = [
         FieldViolation(f"{_FIELD}.leads[{lead.lead}]", lead.reasons[0].message, lead.reasons[0].code)
-        for lead in quality.leads
+        for lead in sorted(quality.leads, key=lambda lead: lead.score)
         if lead.grade is Grade.REJECT and lead.reasons
     ]
     violations = violations or [

@@ -49,8 +49,45 @@ def _resampler(sampling_rate: float) -> tuple[int, int, npt.NDArray[np.float64]]
 
 
 @lru_cache(maxsize=1)
-def _band() -> npt.NDArray[np.float64]:
-    return np.asarray(signal.butter(_FILTER_ORDER, PASS_BAND_HZ, btype="bandpass", fs=MODEL_RATE_HZ, output="sos"))
+def _band() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The band-pass as second-order sections, and its state after a long constant input of 1."""
+    sos = np.asarray(signal.butter(_FILTER_ORDER, PASS_BAND_HZ, btype="bandpass", fs=MODEL_RATE_HZ, output="sos"))
+    return sos, np.asarray(signal.sosfilt_zi(sos))[:, None, :]
+
+
+def _decimate(x: npt.NDArray[np.float64], down: int, taps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """``scipy.signal.resample_poly(x, 1, down, window=taps, padtype="line")`` in half the time.
+
+    The samples are taken as blocks of ``down``, so that all products come from one matrix multiplication.
+    """
+    leads, length = x.shape
+    out = -(-length // down)
+    blocks = -(-len(taps) // down)
+    first = x[:, :1]
+    slope = (x[:, -1:] - first) * (length / (length - 1))
+    padded = np.zeros((leads, (out + blocks - 1) * down))
+    start = len(taps) // 2
+    padded[:, start : start + length] = x - (first + slope * (np.arange(length) / length))
+    kernel = np.zeros((blocks, down))
+    kernel.reshape(-1)[: len(taps)] = taps[::-1]
+    products = kernel @ padded.reshape(leads, -1, down).transpose(0, 2, 1)  # [leads, blocks, out + blocks - 1]
+    y = first + slope * (np.arange(out) / out)
+    for block in range(blocks):
+        y += products[:, block, block : block + out]
+    return np.asarray(y)
+
+
+def _zero_phase(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """``scipy.signal.sosfiltfilt(band, x)``: odd extension at both ends, forwards, backwards."""
+    sos, state = _band()
+    edge = 3 * (2 * len(sos) + 1)
+    head = 2 * x[:, :1] - x[:, edge:0:-1]
+    tail = 2 * x[:, -1:] - x[:, -2 : -edge - 2 : -1]
+    y = np.concatenate([head, x, tail], axis=1)
+    for _ in range(2):
+        y, _state = signal.sosfilt(sos, y, axis=-1, zi=state * y[None, :, :1])
+        y = y[:, ::-1]
+    return np.asarray(y[:, edge:-edge])
 
 
 def condition(millivolts: FloatArray, sampling_rate: float) -> npt.NDArray[np.float32]:
@@ -63,10 +100,11 @@ def condition(millivolts: FloatArray, sampling_rate: float) -> npt.NDArray[np.fl
     x = np.asarray(millivolts, dtype=np.float64)
     x = x - x.mean(axis=-1, keepdims=True)
     up, down, taps = _resampler(float(sampling_rate))
-    if (up, down) != (1, 1):
+    if up == 1 and down > 1 and len(taps) <= x.shape[-1]:
+        x = _decimate(x, down, taps)
+    elif (up, down) != (1, 1):
         x = signal.resample_poly(x, up, down, axis=-1, window=taps, padtype="line")
-    y = signal.sosfiltfilt(_band(), x, axis=-1)
-    return np.ascontiguousarray(y, dtype=np.float32)
+    return np.ascontiguousarray(_zero_phase(x), dtype=np.float32)
 
 
 def window(conditioned: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], tuple[float, ...]]:

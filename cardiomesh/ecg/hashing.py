@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["signal_hash", "tensor_hash"]
+__all__ = ["MILLIVOLTS_PER_COUNT", "canonical", "signal_hash", "tensor_hash"]
 
 _DOMAIN: Final = b"cardiomesh.signal.v1\0"
 _COUNTS_PER_MILLIVOLT: Final = 10_000.0  # 0.1 µV, below the resolution of every ECG device
@@ -16,15 +16,21 @@ _COUNTS_PER_MILLIVOLT: Final = 10_000.0  # 0.1 µV, below the resolution of ever
 #: counts), where the last bit of a float decides. 1.37 nV beside it, no decimal or binary step falls there and
 #: float32 millivolts (error below 0.5 nV up to 16 mV) still land on the same side.
 _ROUNDING: Final = 0.5137
+MILLIVOLTS_PER_COUNT: Final = 1 / _COUNTS_PER_MILLIVOLT
 
 
-def signal_hash(millivolts: npt.NDArray[np.float64], sampling_rate: float) -> str:
-    """sha256 (hex) of a finite ``[12, n]`` millivolt signal in standard lead order at 0.1 µV, and its rate in Hz."""
-    counts = np.floor(millivolts * _COUNTS_PER_MILLIVOLT + _ROUNDING)
-    packed = np.ascontiguousarray(counts.clip(-(2**31), 2**31 - 1), dtype="<i4")
+def canonical(millivolts: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    """A finite millivolt signal as whole counts of 0.1 µV, the same from every container."""
+    counts = millivolts * _COUNTS_PER_MILLIVOLT
+    counts += _ROUNDING
+    return np.floor(counts, out=counts).clip(-(2**31), 2**31 - 1).astype("<i4")
+
+
+def signal_hash(counts: npt.NDArray[np.int32], sampling_rate: float) -> str:
+    """sha256 (hex) of canonical counts ``[12, n]`` in standard lead order, and their rate in Hz."""
     digest = hashlib.sha256(_DOMAIN)
-    digest.update(f"{sampling_rate:.6f}|{packed.shape[0]}x{packed.shape[1]}|".encode())
-    digest.update(packed.data)
+    digest.update(f"{sampling_rate:.6f}|{counts.shape[0]}x{counts.shape[1]}|".encode())
+    digest.update(np.ascontiguousarray(counts, dtype="<i4").data)
     return digest.hexdigest()
 
 

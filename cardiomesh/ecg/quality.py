@@ -16,6 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from cardiomesh.ecg.leads import LIMB_LEADS, derive_limb_leads
+
 __all__ = ["FLAT_AMPLITUDE", "REJECT_BELOW", "Grade", "LeadQuality", "Quality", "Reason", "grade"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -75,6 +77,10 @@ _LEAST_RAIL: Final = 0.3
 _EDGE_SECONDS: Final = 0.15
 #: A lead whose beats are lower than this (mV, peak to peak) shows no heart.
 FLAT_AMPLITUDE: Final = 0.05
+#: A recorded limb lead differs from the one computed from I and II by rounding only (mV, mean).
+_EINTHOVEN_ERROR: Final = 0.01
+#: So few samples at an extreme cannot be clipping.
+_FEW: Final = 3
 _SQRT6: Final = 6.0**0.5
 
 
@@ -90,7 +96,9 @@ class _Feature:
 
 
 _FEATURES: Final[Mapping[str, _Feature]] = {
-    "flat": _Feature("FLAT", (1 / 0.2, 1 / 0.1, 1 / FLAT_AMPLITUDE, 1 / 0.02), "beats of {:.3f} mV only", fatal=True),
+    "flat": _Feature(
+        "LOW_AMPLITUDE", (1 / 0.2, 1 / 0.1, 1 / FLAT_AMPLITUDE, 1 / 0.02), "beats of {:.3f} mV only", fatal=True
+    ),
     "gap": _Feature("CONTACT_LOSS", (1.0, 1.5, 2.0, 4.0), "no signal for {:.1f} s at a stretch", fatal=True),
     "rail": _Feature("SATURATED", (0.002, 0.004, 0.01, 0.03), "{:.1%} of the samples stand at a limit", fatal=True),
     "wander": _Feature("BASELINE_WANDER", (0.5, 1.5, 6.0, 20.0), "the baseline moves by {:.2f} mV"),
@@ -150,16 +158,24 @@ def _longest_gap(moves: FloatArray) -> FloatArray:
 
 def _rail(x: FloatArray, high: FloatArray, low: FloatArray, mean: FloatArray, rate: float) -> FloatArray:
     """Share of samples that stay at the lead's highest or lowest value; once is chance, from two stays on it counts."""
+    top, bottom, middle = high.max(axis=1), low.min(axis=1), np.median(mean, axis=1)
     edge = round(_EDGE_SECONDS * rate)
     inner = x[:, edge:-edge]
-    top, bottom, middle = high.max(axis=1), low.min(axis=1), np.median(mean, axis=1)
     share = np.zeros(len(x))
-    for extreme, far in ((top, top - middle > _LEAST_RAIL), (bottom, middle - bottom > _LEAST_RAIL)):
-        at = np.abs(inner - extreme[:, None]) <= 1e-6
-        stays = at[:, 1:] & at[:, :-1]
-        again = np.count_nonzero(stays[:, 1:] & ~stays[:, :-1], axis=1) > 1
-        share += (far & again) * np.count_nonzero(stays, axis=1)
+    for at, far in (
+        (inner >= top[:, None] - 1e-6, top - middle > _LEAST_RAIL),
+        (inner <= bottom[:, None] + 1e-6, middle - bottom > _LEAST_RAIL),
+    ):
+        for lead in np.flatnonzero(far & (np.count_nonzero(at, axis=1) > _FEW)):
+            share[lead] += _stays(at[lead])
     return np.asarray(share / x.shape[1])
+
+
+def _stays(at: npt.NDArray[np.bool_]) -> int:
+    """How often a value is held to the next sample; 0 unless it is in two stretches at least."""
+    places = np.flatnonzero(at)
+    held = places[:-1][np.diff(places) == 1]
+    return len(held) if np.count_nonzero(np.diff(held) > 1) else 0
 
 
 def _baseline(mean: FloatArray, per_second: int) -> dict[str, FloatArray]:
@@ -217,6 +233,7 @@ def grade(
     """
     measured = _features(np.ascontiguousarray(millivolts, dtype=np.float64), sampling_rate)
     table = np.stack([np.interp(measured[key], (0.0, *f.levels), _SCORES) for key, f in _FEATURES.items()])
+    _forgive_perpendicular(table, measured["amplitude"], millivolts, leads)
     scores = table.min(axis=0)
     fatal = np.array([f.fatal for f in _FEATURES.values()])
     connected = float(table[fatal].min())
@@ -226,7 +243,7 @@ def grade(
     graded = []
     for column, lead in enumerate(leads):
         faults = [
-            (table[row, column], Reason(f.code, f.message.format(_shown(key, measured, column))))
+            (table[row, column], _reason(key, f, measured, column))
             for row, (key, f) in enumerate(_FEATURES.items())
             if table[row, column] < _GRADE_SCORES[0][0]
         ]
@@ -237,5 +254,23 @@ def grade(
     return Quality(whole, round(overall, 4), tuple(graded))
 
 
-def _shown(key: str, measured: Mapping[str, FloatArray], column: int) -> float:
-    return float(measured["amplitude" if key == "flat" else key][column])
+def _forgive_perpendicular(
+    table: FloatArray, amplitude: FloatArray, millivolts: FloatArray, leads: Sequence[str]
+) -> None:
+    """A limb lead at right angles to the heart's axis is flat by nature: where I and II say so too, it is no fault."""
+    rows = {lead: k for k, lead in enumerate(leads)}
+    flat = [lead for lead in LIMB_LEADS[2:] if lead in rows and amplitude[rows[lead]] < FLAT_AMPLITUDE]
+    if not flat or not {"I", "II"} <= rows.keys() or min(amplitude[rows["I"]], amplitude[rows["II"]]) < FLAT_AMPLITUDE:
+        return
+    expected = derive_limb_leads({"I": millivolts[rows["I"]], "II": millivolts[rows["II"]]})
+    at = [list(_FEATURES).index(key) for key in ("flat", "gap")]
+    for lead in flat:
+        if np.abs(expected[lead] - millivolts[rows[lead]]).mean() < _EINTHOVEN_ERROR:
+            table[at, rows[lead]] = np.maximum(table[at, rows[lead]], _GRADE_SCORES[1][0])
+
+
+def _reason(key: str, feature: _Feature, measured: Mapping[str, FloatArray], column: int) -> Reason:
+    if key != "flat":
+        return Reason(feature.code, feature.message.format(float(measured[key][column])))
+    height = float(measured["amplitude"][column])
+    return Reason("FLAT" if height < FLAT_AMPLITUDE else feature.code, feature.message.format(height))

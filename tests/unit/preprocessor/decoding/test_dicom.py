@@ -1,0 +1,217 @@
+"""DICOM ECGs: the real one from pydicom against pydicom itself, and each trap as a variation of it."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from cardiomesh.ecg.leads import INDEPENDENT_LEADS, STANDARD_LEADS
+from cardiomesh.errors import InvalidRequest
+from preprocessor.decoding import decode
+from tests.unit.preprocessor.recordings import as_file
+
+
+def changed(content: bytes, change: Callable[[Any], None], **how: object) -> bytes:
+    """The file with its dataset changed by ``change``."""
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    change(dataset)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=False, **how)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def test_the_real_file_is_read_as_pydicom_reads_it(dicom_file: bytes) -> None:
+    recording = decode(as_file(dicom_file))
+    reference = pydicom.dcmread(io.BytesIO(dicom_file)).waveform_array(0).T * 1e-3
+    assert recording.leads == STANDARD_LEADS
+    assert recording.sampling_rate == 1000.0
+    assert recording.format == "dicom"
+    assert recording.device.manufacturer == "Mortara Instrument, Inc."
+    assert (recording.patient.age_years, recording.patient.sex) == (42, "female")
+    np.testing.assert_allclose(recording.millivolts, reference, atol=1e-12)
+
+
+def test_the_median_beat_is_never_taken_for_the_rhythm(dicom_file: bytes) -> None:
+    def swap(dataset: Any) -> None:
+        dataset.WaveformSequence = pydicom.Sequence(list(dataset.WaveformSequence)[::-1])
+
+    assert decode(as_file(changed(dicom_file, swap))).samples == 10_000
+
+    def only_median(dataset: Any) -> None:
+        dataset.WaveformSequence = pydicom.Sequence([dataset.WaveformSequence[1]])
+
+    with pytest.raises(InvalidRequest, match="no rhythm"):
+        decode(as_file(changed(dicom_file, only_median)))
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_every_encoding_gives_the_same_signal(dicom_file: bytes, syntax: Any) -> None:
+    def recode(dataset: Any) -> None:
+        dataset.file_meta.TransferSyntaxUID = syntax
+
+    recoded = changed(dicom_file, recode, implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    np.testing.assert_array_equal(decode(as_file(recoded)).millivolts, decode(as_file(dicom_file)).millivolts)
+
+
+def test_big_endian_gives_the_same_signal(dicom_file: bytes) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(dicom_file))
+    elements = list(dataset.iterall())  # parsed now, in the old byte order
+    assert elements
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    for group in dataset.WaveformSequence:
+        group.WaveformData = np.frombuffer(group.WaveformData, "<i2").astype(">i2").tobytes()
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
+    swapped = decode(as_file(buffer.getvalue()))
+    np.testing.assert_array_equal(swapped.millivolts, decode(as_file(dicom_file)).millivolts)
+
+
+def test_sensitivity_correction_baseline_and_unit_make_millivolts(dicom_file: bytes) -> None:
+    def rescale(dataset: Any) -> None:
+        for channel in dataset.WaveformSequence[0].ChannelDefinitionSequence:
+            channel.ChannelSensitivity = "625"
+            channel.ChannelSensitivityCorrectionFactor = "2"
+            channel.ChannelBaseline = "500"
+            channel.ChannelSensitivityUnitsSequence[0].CodeValue = "nV"
+
+    plain, scaled = decode(as_file(dicom_file)), decode(as_file(changed(dicom_file, rescale)))
+    np.testing.assert_allclose(scaled.millivolts, plain.millivolts + 500e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", ["mdc", "meaning", "label"])
+def test_leads_by_code_by_meaning_or_by_label(dicom_file: bytes, scheme: str) -> None:
+    mdc = dict(zip(STANDARD_LEADS, (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), strict=True))
+
+    def rename(dataset: Any) -> None:
+        for lead, channel in zip(STANDARD_LEADS, dataset.WaveformSequence[0].ChannelDefinitionSequence, strict=True):
+            if scheme == "label":
+                del channel.ChannelSourceSequence
+                channel.ChannelLabel = lead
+                continue
+            source = channel.ChannelSourceSequence[0]
+            source.CodeValue = f"2:{mdc[lead]}" if scheme == "mdc" else "X1"
+            source.CodingSchemeDesignator = "MDC" if scheme == "mdc" else "99LOCAL"
+            source.CodeMeaning = "anything" if scheme == "mdc" else f"Lead {lead}"
+
+    renamed = decode(as_file(changed(dicom_file, rename)))
+    np.testing.assert_array_equal(renamed.millivolts, decode(as_file(dicom_file)).millivolts)
+
+
+def test_a_padding_value_of_zero_does_not_swallow_true_zeros(dicom_file: bytes) -> None:
+    def declare(dataset: Any) -> None:
+        dataset.WaveformSequence[0].add_new(0x5400100A, "OW", b"\0\0")
+
+    assert np.count_nonzero(decode(as_file(dicom_file)).millivolts == 0) > 0
+    padded = decode(as_file(changed(dicom_file, declare)))
+    np.testing.assert_array_equal(padded.millivolts, decode(as_file(dicom_file)).millivolts)
+
+
+def test_padding_is_cut_from_the_ends_and_missing_inside(dicom_file: bytes) -> None:
+    def pad(dataset: Any) -> None:
+        group = dataset.WaveformSequence[0]
+        counts = np.frombuffer(group.WaveformData, "<i2").reshape(-1, 12).copy()
+        counts[:100], counts[-50:], counts[5000, 3] = -32768, -32768, -32768
+        group.WaveformData = counts.tobytes()
+        group.add_new(0x5400100A, "OW", b"\0\x80")
+
+    recording = decode(as_file(changed(dicom_file, pad)))
+    assert recording.samples == 9850
+    assert recording.remarks == ("PADDING_REMOVED",)
+    assert np.argwhere(np.isnan(recording.millivolts)).tolist() == [[3, 4900]]
+
+
+def test_eight_bit_samples(dicom_file: bytes) -> None:
+    def narrow(dataset: Any) -> None:
+        group = dataset.WaveformSequence[0]
+        counts = np.frombuffer(group.WaveformData, "<i2") // 16
+        group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 8, "SB"
+        group.WaveformData = counts.clip(-128, 127).astype("i1").tobytes()
+        group["WaveformData"].VR = "OB"
+        for channel in group.ChannelDefinitionSequence:
+            channel.ChannelSensitivity = "20"
+
+    narrowed = decode(as_file(changed(dicom_file, narrow)))
+    np.testing.assert_allclose(narrowed.millivolts, decode(as_file(dicom_file)).millivolts, atol=0.0201)
+
+
+def test_eight_channels_become_twelve_leads(dicom_file: bytes) -> None:
+    rows = [STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
+
+    def drop(dataset: Any) -> None:
+        group = dataset.WaveformSequence[0]
+        counts = np.frombuffer(group.WaveformData, "<i2").reshape(-1, 12)[:, rows]
+        group.ChannelDefinitionSequence = pydicom.Sequence([group.ChannelDefinitionSequence[k] for k in rows])
+        group.NumberOfWaveformChannels, group.WaveformData = 8, counts.tobytes()
+
+    recording = decode(as_file(changed(dicom_file, drop)))
+    assert recording.derived_leads == ("III", "aVR", "aVL", "aVF")
+
+
+def test_an_age_is_worked_out_and_a_birth_date_never_shown(dicom_file: bytes) -> None:
+    def born(dataset: Any) -> None:
+        dataset.PatientAge, dataset.PatientBirthDate = "", "19130126"
+        dataset.PatientName = "Doe^Jane"
+
+    recording = decode(as_file(changed(dicom_file, born)))
+    assert recording.patient.age_years == 89  # 99 years and 364 days: in the group of the oldest
+    assert "Doe" not in repr(recording)
+    assert "1913" not in repr(recording)
+
+
+REFUSALS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "another kind of object": (lambda d: setattr(d, "SOPClassUID", "1.2.840.10008.5.1.4.1.1.7"), "NOT_AN_ECG"),
+    "no waveform": (lambda d: delattr(d, "WaveformSequence"), "TRUNCATED"),
+    "no sensitivity": (
+        lambda d: [delattr(c, "ChannelSensitivity") for c in d.WaveformSequence[0].ChannelDefinitionSequence],
+        "UNKNOWN_UNIT",
+    ),
+    "unit is not a voltage": (
+        lambda d: setattr(
+            d.WaveformSequence[0].ChannelDefinitionSequence[0].ChannelSensitivityUnitsSequence[0], "CodeValue", "mm[Hg]"
+        ),
+        "UNKNOWN_UNIT",
+    ),
+    "negative gain": (
+        lambda d: setattr(d.WaveformSequence[0].ChannelDefinitionSequence[2], "ChannelSensitivity", "-1.25"),
+        "BAD_SCALE",
+    ),
+    "a billion samples": (lambda d: setattr(d.WaveformSequence[0], "NumberOfWaveformSamples", 10**9), "TRUNCATED"),
+    "mu-law samples": (
+        lambda d: setattr(d.WaveformSequence[0], "WaveformSampleInterpretation", "MB"),
+        "UNSUPPORTED_SAMPLES",
+    ),
+    "channels and definitions differ": (
+        lambda d: setattr(d.WaveformSequence[0], "NumberOfWaveformChannels", 11),
+        "MALFORMED",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals(dicom_file: bytes, case: str) -> None:
+    change, reason = REFUSALS[case]
+    with pytest.raises(InvalidRequest) as caught:
+        decode(as_file(changed(dicom_file, change)))
+    assert [v.reason for v in caught.value.violations] == [reason]
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.001, 0.01, 0.02, 0.5, 0.95])
+def test_a_truncated_file_is_refused(dicom_file: bytes, share: float) -> None:
+    with pytest.raises(InvalidRequest):
+        decode(as_file(dicom_file[: int(len(dicom_file) * share)]))
+
+
+def test_an_inflation_bomb_is_refused() -> None:
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = squeeze.compress(bytes(80 * 1024 * 1024)) + squeeze.flush()
+    syntax = b"1.2.840.10008.1.2.1.99"
+    meta = b"\x02\x00\x10\x00UI" + len(syntax).to_bytes(2, "little") + syntax
+    with pytest.raises(InvalidRequest, match="64 MiB"):
+        decode(as_file(bytes(128) + b"DICM" + meta + bomb))
