@@ -10,7 +10,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -75,6 +75,7 @@ class Supervisor:
             began = time.monotonic()
             try:
                 while not self._told_to_stop():
+                    self._look_for_home()
                     self._look_at_children()
                     if self._up_since is None and self._settled():
                         self._up_since = time.monotonic()
@@ -112,6 +113,11 @@ class Supervisor:
         return self._stop
 
     # -- the loop --------------------------------------------------------------------------------------------
+
+    def _look_for_home(self) -> None:
+        """Stop when our directory was deleted: nobody could find this mesh any more to stop it."""
+        if not self._file.path.exists():
+            raise MeshFailed(f"{self._file.directory} was removed while its mesh was running")
 
     def _look_at_children(self) -> None:
         for name, process in self._processes.items():
@@ -175,6 +181,7 @@ class Supervisor:
         process.record.restarts += 1
         process.record.state = ProcessState.RESTARTING
         self._record.message = why
+        self._record.state = MeshState.DEGRADED  # before anything is written: never "ready" with a dead part
         self._note_child(process, detail=why)
         self._note(MeshState.DEGRADED)
 
@@ -225,10 +232,14 @@ class Supervisor:
 
     def _note(self, state: MeshState, seconds: float = 0.0, detail: str = "") -> None:
         self._record.state = state
-        self._file.write(self._record)
+        self._write()
         self._progress(Step("mesh", state, seconds, detail))
 
+    def _write(self) -> None:
+        with suppress(FileNotFoundError):  # the directory was deleted; ``_look_for_home`` ends the mesh
+            self._file.write(self._record)
+
     def _note_child(self, process: Process, detail: str = "") -> None:
-        self._file.write(self._record)
+        self._write()
         record = process.record
         self._progress(Step(process.child.name, record.state, record.seconds or 0.0, detail))

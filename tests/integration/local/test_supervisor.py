@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -320,3 +321,11 @@ def test_status_of_a_hung_part_is_unready_and_the_mesh_degraded(bench: Bench) ->
     assert text["state"] == "degraded"
     assert text["redis"].startswith("127.0.0.1:")
     assert text["processes"]["redis"]["pid"] == child.pid
+
+
+def test_a_mesh_whose_directory_is_deleted_stops(bench: Bench) -> None:
+    supervisor = bench.supervise(bench.fake("store", Role.BACKING))
+    store = identity(bench.record("ready"), "store")
+    shutil.rmtree(bench.directory)
+    assert "was removed while its mesh was running" in bench.failure(supervisor)
+    wait_gone(store)
