@@ -85,6 +85,45 @@ def publish(
         typer.echo(run(name, source, records, repository, ludb, attribution, version, overwrite))
 
 
+@app.command()
+def rollback(
+    model: ModelOption, repository: RepositoryOption = Path("model_repository")
+) -> None:
+    """Take the newest version out of service; the one before it answers again."""
+    from export.publishing.repository import versions, withdraw_version
+
+    for name in model:
+        number = withdraw_version(repository, name, f"{name}_attribution")
+        typer.echo(f"{name}: version {number} withdrawn, version {versions(repository, name)[-1]} serves")
+
+
+@app.command()
+def evaluate(
+    model: ModelOption,
+    data: DataOption = None,
+    fold: Annotated[list[int] | None, typer.Option(help="PTB-XL folds (default: 9).")] = None,
+    ludb: Annotated[
+        bool, typer.Option("--ludb", help="Evaluate on LUDB (folder ludb/ of the data) instead of PTB-XL.")
+    ] = False,
+    calibrated: Annotated[
+        bool, typer.Option(help="Read LUDB's integers as microvolts instead of trusting its headers.")
+    ] = False,
+    version: Annotated[int | None, typer.Option(help="Version (default: the newest).")] = None,
+    triton: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Triton gRPC endpoint: evaluate what is served.")
+    ] = None,
+    runs: RunsOption = Path("runs"),
+    repository: RepositoryOption = Path("model_repository"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Measure published models: AUC, sensitivity, specificity and calibration, with intervals by patient."""
+    from export.validation.report import evaluate_published
+
+    evaluate_published(
+        tuple(model), data, tuple(fold or (9,)), ludb, calibrated, version, triton, runs, repository, as_json
+    )
+
+
 @app.callback()
 def workshop() -> None:
     """Train, calibrate, export, validate and publish CardioMesh models."""

@@ -77,6 +77,8 @@ CONFIGS: Final[Mapping[str, HybridConfig]] = MappingProxyType(
             stem_channels=64,
             growth=32,
             dense_layers=(6, 12, 8),
+            # One token a second: the Transformer holds most weights, and its cost falls with the tokens.
+            token_pool=5,
             gru_hidden=256,
             gru_layers=1,
             encoder_layers=4,

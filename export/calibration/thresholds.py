@@ -8,10 +8,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SENSITIVITY_OF_URGENT", "choose_threshold"]
+__all__ = ["SENSITIVITY_OF_URGENT", "SPECIFICITY_OF_URGENT", "choose_threshold"]
 
-#: A missed urgent finding costs more than a false alarm.
+#: A missed urgent finding costs more than a false alarm …
 SENSITIVITY_OF_URGENT: Final = 0.95
+#: … but an alarm on every second ECG is an alarm on none.
+SPECIFICITY_OF_URGENT: Final = 0.80
 #: With fewer positives than this a maximum over thresholds is noise.
 _ENOUGH_POSITIVES: Final = 8
 
@@ -26,6 +28,14 @@ def _sensitive(p: npt.NDArray[np.float64], y: npt.NDArray[np.bool_], wanted: flo
     last = positives[math.ceil(wanted * len(positives)) - 1]
     lower = p[p < last]
     return _between(float(last), float(lower.max()) if len(lower) else 0.0)
+
+
+def _specific(p: npt.NDArray[np.float64], y: npt.NDArray[np.bool_], wanted: float) -> float:
+    """The lowest threshold that leaves at least ``wanted`` of the negatives below it."""
+    negatives = np.sort(p[~y])
+    last = float(negatives[min(math.ceil(wanted * len(negatives)), len(negatives)) - 1])
+    above = p[p > last]
+    return _between(float(above.min()) if len(above) else 1.0, last)
 
 
 def _best_f1(p: npt.NDArray[np.float64], y: npt.NDArray[np.bool_]) -> float:
@@ -54,8 +64,15 @@ def choose_threshold(
         threshold = _between(float(ranked[called - 1]), float(ranked[called]) if called < len(p) else 0.0)
         rule = f"as many calls on fold 9 as the training prevalence ({prevalence:.3f}) implies; {count} positives there"
     elif urgency in ("urgent", "critical"):
-        threshold = _sensitive(p, y, SENSITIVITY_OF_URGENT)
-        rule = f"highest threshold with sensitivity of at least {SENSITIVITY_OF_URGENT:.2f} on fold 9 ({count} positives)"
+        sensitive, specific = _sensitive(p, y, SENSITIVITY_OF_URGENT), _specific(p, y, SPECIFICITY_OF_URGENT)
+        threshold = max(sensitive, specific)
+        reached = (
+            f"highest threshold with sensitivity of at least {SENSITIVITY_OF_URGENT:.2f}"
+            if sensitive >= specific
+            else f"lowest threshold with specificity of at least {SPECIFICITY_OF_URGENT:.2f}, because sensitivity "
+            f"{SENSITIVITY_OF_URGENT:.2f} would cost more"
+        )
+        rule = f"{reached}, on fold 9 ({count} positives)"
     else:
         threshold = _best_f1(p, y)
         rule = f"largest F1 on fold 9 ({count} positives)"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cardiomesh.cards import CARD_FILE, Artifact, Metric, ModelCard
+from cardiomesh.cards import CARD_FILE, Artifact, Metric, ModelCard, load_card
 from export.architectures import trainable_parameters
 from export.architectures.served import served_network
 from export.errors import ParityError
 from export.formats.onnx import export_attribution, export_network
 from export.publishing.card import calibrated_heads, draft_card
+from export.publishing.gate import GateReport, accuracy_change, latency_ratio, neighbour_effect, pass_gate
 from export.publishing.readme import model_readme
-from export.publishing.repository import file_digest, install_version, next_version, staging, write_text
+from export.publishing.repository import file_digest, install_version, next_version, staging, versions, write_text
 from export.publishing.triton import attribution_config, prediction_config
 from export.training.checkpoint import load_network
-from export.training.labels import SUPERCLASSES, targets
+from export.training.labels import SUPERCLASSES, LabelSpace, targets
 from export.training.ludb import load_ludb
 from export.training.ptbxl import Records
 from export.training.settings import TRAINING_FOLDS, VALIDATION_FOLD
@@ -29,7 +31,7 @@ __all__ = ["publish"]
 
 def _metrics(card: ModelCard, result: Evaluation, data: str, command: str) -> list[Metric]:
     rows = [
-        Metric(name=name, value=v["value"], low=v["low"], high=v["high"], data=data, command=command)
+        Metric(name=name, value=v["value"], low=v.get("low"), high=v.get("high"), data=data, command=command)
         for name, v in result.summary.items()
     ]
     rows += [
@@ -68,6 +70,7 @@ def publish(
         heads = calibrated_heads(space, logits, truth, training_records)
         card = draft_card(name, number, network, trainable_parameters(trained), heads, records)
         served = {head.output: truth[head.output] for head in heads}
+        _gate(name, model, repository, space, logits, truth, validation)
         result = evaluate(card, probabilities(card, logits), served, validation.table["patient_id"].to_numpy())
         command = f"python -m export evaluate --model {name} --fold {VALIDATION_FOLD}"
         metrics = _metrics(card, result, f"PTB-XL fold {VALIDATION_FOLD}, {len(validation)} records", command)
@@ -110,6 +113,38 @@ def publish(
         place = install_version(main, repository, name, number, overwrite)
     write_text(repository / name / "README.md", model_readme(card, result, external))
     return place
+
+
+def _gate(
+    name: str,
+    model: OnnxModel,
+    repository: Path,
+    space: LabelSpace,
+    logits: dict[str, Any],
+    truth: dict[str, Any],
+    validation: Records,
+) -> None:
+    """Measure the candidate, against the newest published version where its classes are the same."""
+    n = len(SUPERCLASSES)
+    report = GateReport(neighbour_effect(model, validation.signals))
+    published = versions(repository, name)
+    if published:
+        folder = repository / name / str(published[-1])
+        current = OnnxModel.open(folder / "model.onnx")
+        card = load_card(folder / CARD_FILE)
+        codes = tuple(s.code for s in card.heads[0].classes[:n])
+        if codes == space.heads["statements"][:n]:
+            report = replace(
+                report,
+                auc_change=accuracy_change(
+                    truth["statements"][:, :n],
+                    logits["statements"][:, :n],
+                    current.logits(validation.signals)["statements"][:, :n],
+                    validation.table["patient_id"].to_numpy(),
+                ),
+                latency_ratio=latency_ratio(model, current, validation.signals),
+            )
+    pass_gate(report, name)
 
 
 def _configure(repository: Path, name: str, files: dict[str, str]) -> None:

@@ -9,7 +9,8 @@ __all__ = ["model_readme"]
 
 
 def _figure(row: dict[str, float]) -> str:
-    return f"{row['value']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
+    interval = f" ({row['low']:.3f}-{row['high']:.3f})" if "low" in row else ""
+    return f"{row['value']:.3f}{interval}"
 
 
 def _class_table(card: ModelCard, result: Evaluation) -> list[str]:

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from export.errors import GateError
 
-__all__ = ["file_digest", "install_version", "next_version", "staging", "versions", "write_text"]
+__all__ = ["file_digest", "install_version", "next_version", "staging", "versions", "withdraw_version", "write_text"]
+
+#: Triton ignores folders of a model whose names are not numbers.
+_WITHDRAWN = "withdrawn-"
 
 
 def versions(repository: Path, name: str) -> list[int]:
@@ -24,9 +27,32 @@ def versions(repository: Path, name: str) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.is_dir() and re.fullmatch(r"[1-9]\d*", p.name))
 
 
+def _withdrawn(repository: Path, name: str) -> list[int]:
+    folder = repository / name
+    return [int(p.name.removeprefix(_WITHDRAWN)) for p in folder.glob(f"{_WITHDRAWN}*")]
+
+
 def next_version(repository: Path, *names: str) -> int:
-    """One more than the newest version of any of these models, which share their numbering."""
-    return 1 + max((v for name in names for v in versions(repository, name)), default=0)
+    """One more than the newest version ever given to any of these models, which share their numbering."""
+    used = [v for name in names for v in versions(repository, name) + _withdrawn(repository, name)]
+    return 1 + max(used, default=0)
+
+
+def withdraw_version(repository: Path, *names: str) -> int:
+    """Take the newest version of a model (first name) and of its companions out of service; returns its number.
+
+    The folder is renamed, so that Triton no longer counts it as a version and nothing is lost. The last
+    version cannot be withdrawn.
+    """
+    present = versions(repository, names[0])
+    if len(present) < 2:
+        raise GateError(f"{names[0]} has {len(present)} published version(s); there is none to go back to")
+    newest = present[-1]
+    for name in names:
+        place = repository / name / str(newest)
+        if place.is_dir():
+            place.rename(repository / name / f"{_WITHDRAWN}{newest}")
+    return newest
 
 
 def file_digest(path: Path) -> str:

@@ -29,8 +29,10 @@ class Augmentation:
     dropout_probability: float = 0.2
     mask_seconds: float = 1.5
     mask_probability: float = 0.3
-    stretch: float = 0.10
+    stretch: float = 0.06
     stretch_probability: float = 0.5
+    #: Some archives and devices scale every lead to the same range; the amplitudes are then lost.
+    rescale_probability: float = 0.1
     mixup_alpha: float = 0.2
     mixup_probability: float = 0.5
 
@@ -97,6 +99,10 @@ def augment(x: Tensor, settings: Augmentation, random: torch.Generator) -> Tenso
     gain = 1 + (torch.rand(count, 1, 1, generator=random) * 2 - 1) * settings.gain
     gain = gain * (1 + (torch.rand(count, leads, 1, generator=random) * 2 - 1) * settings.lead_gain)
     x = torch.matmul(mixing, x) * gain
+
+    span = x.amax(2, keepdim=True) - x.amin(2, keepdim=True)
+    rescaled = _chosen(count, settings.rescale_probability, random)[:, None, None]
+    x = torch.where(rescaled > 0, x / span.clamp(min=0.05), x)
 
     level = torch.rand(count, leads, 1, generator=random) * settings.noise_mv
     level = level * _chosen(count, settings.noise_probability, random)[:, None, None]

@@ -27,7 +27,7 @@ class TrainingSettings:
     label_smoothing: float = 0.02
     superclass_weight: float = 1.0
     statement_weight: float = 1.0
-    rhythm_weight: float = 0.3
+    rhythm_weight: float = 1.0
     rare_weight: float = 0.3
     sex_weight: float = 0.05
     age_weight: float = 0.1

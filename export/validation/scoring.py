@@ -12,8 +12,9 @@ import onnxruntime
 
 from cardiomesh.cards import ModelCard
 from export.calibration.temperature import sigmoid
+from export.errors import WorkshopError
 
-__all__ = ["OnnxModel", "probabilities"]
+__all__ = ["OnnxModel", "TritonModel", "probabilities"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -39,6 +40,39 @@ class OnnxModel:
             for i in range(0, len(signals), batch)
         ]
         return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class TritonModel:
+    """One version of a model behind a Triton gRPC endpoint: what is measured is what answers."""
+
+    address: str
+    card: ModelCard
+
+    def logits(self, signals: FloatArray, batch: int = 16) -> dict[str, FloatArray]:
+        """Each output for ``signals`` [N, 12, 1000]."""
+        from tritonclient import grpc
+
+        heads = [head.output for head in self.card.heads]
+        parts: dict[str, list[FloatArray]] = {name: [] for name in heads}
+        try:
+            with grpc.InferenceServerClient(self.address) as client:
+                for i in range(0, len(signals), batch):
+                    chunk = np.ascontiguousarray(signals[i : i + batch], dtype=np.float32)
+                    ecg = grpc.InferInput(self.card.input.name, chunk.shape, "FP32")
+                    ecg.set_data_from_numpy(chunk)
+                    answer = client.infer(
+                        self.card.name,
+                        [ecg],
+                        model_version=str(self.card.version),
+                        outputs=[grpc.InferRequestedOutput(name) for name in heads],
+                        client_timeout=60.0,
+                    )
+                    for name in heads:
+                        parts[name].append(answer.as_numpy(name))
+        except grpc.InferenceServerException as error:
+            raise WorkshopError(f"Triton at {self.address}: {error.message()}") from error
+        return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def probabilities(card: ModelCard, logits: dict[str, FloatArray]) -> npt.NDArray[np.float64]:
