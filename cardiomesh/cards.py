@@ -202,6 +202,8 @@ class CardStore:
 
     def get(self, name: str, version: int) -> ModelCard | None:
         """The card, or None where the version has none (the graphs that only explain have none)."""
+        if Path(name).name != name:  # a name is one folder, never a way to another place
+            return None
         key = (name, version)
         if key not in self._cards and self.path(name, version).is_file():
             self._cards[key] = load_card(self.path(name, version))

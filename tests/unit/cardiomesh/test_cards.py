@@ -1,0 +1,74 @@
+"""A card is read whole or refused with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cardiomesh.cards import CardError, CardStore, load_card
+from tests.cards import card_of
+from tests.conftest import ROOT
+
+
+def write(folder: Path, change: Any = None) -> Path:
+    path = folder / "tiny" / "1" / "card.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = json.loads(card_of("tiny").model_dump_json())
+    if change:
+        change(plain)
+    path.write_text(json.dumps(plain))
+    return path
+
+
+def test_the_digest_is_of_the_files_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert load_card(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def repeat_a_code(plain: dict[str, Any]) -> None:
+    plain["heads"].append({**plain["heads"][0], "output": "other"})
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda plain: plain.pop("heads"), "heads"),
+        (lambda plain: plain.update(surprise=1), "surprise"),
+        (lambda plain: plain["heads"][0].update(temperature=0), "temperature"),
+        (lambda plain: plain["heads"][0]["classes"][0].update(threshold=1.5), "threshold"),
+        (repeat_a_code, "unique"),
+        (lambda plain: plain.update(version=2), "not where it lies"),
+        (lambda plain: plain.update(name="other"), "not where it lies"),
+    ],
+)
+def test_a_wrong_card_is_refused_with_the_place(tmp_path: Path, change: Any, word: str) -> None:
+    with pytest.raises(CardError, match=word):
+        load_card(write(tmp_path, change))
+
+
+def test_a_card_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text("{")
+    with pytest.raises(CardError):
+        load_card(path)
+
+
+def test_a_version_without_a_card_has_none(tmp_path: Path) -> None:
+    assert CardStore(tmp_path).get("tiny", 1) is None
+    with pytest.raises(CardError):
+        load_card(tmp_path / "card.json")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "model_repository").glob("*/*/card.json")), ids=str)
+def test_published_cards_describe_the_files_beside_them(path: Path) -> None:
+    card = load_card(path)
+    assert card.limits
+    assert card.data.licence
+    assert any(name.startswith(f"{card.name}/{card.version}/") for name in card.artifacts)
+    for name, artifact in card.artifacts.items():
+        content = (ROOT / "model_repository" / name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (artifact.bytes, artifact.sha256)
