@@ -67,8 +67,9 @@ class Catalogue:
                 models[name, version] = Model(card, ready)
         self._models = models
         if not any(model.ready for model in self._of(self._default)):
-            return [f"model {self._default}"]
-        return []
+            log.warning("the default model is not served", extra={"model": self._default})
+        # Requests may name a model: one that answers is enough to be ready.
+        return [] if any(model.ready for model in models.values()) else ["models"]
 
     def _card(self, name: str, version: int) -> ModelCard | None:
         try:

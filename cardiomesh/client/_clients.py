@@ -101,7 +101,7 @@ class Client:
         request = _explain_request(findings, model, model_version, result_id, recording)
         with traced("Explain", self._tracers) as metadata:
             try:
-                parts = self._stub.Explain(request, timeout=timeout or self._timeout, metadata=metadata)
+                parts = self._stub.Explain(request, timeout=self._deadline(timeout), metadata=metadata)
                 return tuple(attribution_of(answer.part) for answer in parts)
             except grpc.RpcError as error:
                 raise error_from_rpc(error) from None
@@ -120,10 +120,13 @@ class Client:
         request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
         return bytes(self._call(self._stub.GetModelCard, request, "GetModelCard", timeout).card_json)
 
+    def _deadline(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else timeout
+
     def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:
         with traced(name, self._tracers) as metadata:
             try:
-                return method(request, timeout=timeout or self._timeout, metadata=metadata)
+                return method(request, timeout=self._deadline(timeout), metadata=metadata)
             except grpc.RpcError as error:
                 raise error_from_rpc(error) from None
 
@@ -184,7 +187,7 @@ class AsyncClient:
         request = _explain_request(findings, model, model_version, result_id, recording)
         with traced("Explain", self._tracers) as metadata:
             try:
-                parts: Any = self._stub.Explain(request, timeout=timeout or self._timeout, metadata=metadata)
+                parts: Any = self._stub.Explain(request, timeout=self._deadline(timeout), metadata=metadata)
                 return tuple([attribution_of(answer.part) async for answer in parts])
             except grpc.RpcError as error:
                 raise error_from_rpc(error) from None
@@ -210,10 +213,13 @@ class AsyncClient:
         request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
         return bytes((await self._call(self._stub.GetModelCard, request, "GetModelCard", timeout)).card_json)
 
+    def _deadline(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else timeout
+
     async def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:  # noqa: ASYNC109
         with traced(name, self._tracers) as metadata:
             try:
-                return await method(request, timeout=timeout or self._timeout, metadata=metadata)
+                return await method(request, timeout=self._deadline(timeout), metadata=metadata)
             except grpc.RpcError as error:
                 raise error_from_rpc(error) from None
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,7 @@ class RecordingInfo:
     device: str
     age_years: int | None
     sex: str | None
+    #: As the device's clock said; without a zone, because devices state none.
     acquired_at: datetime | None
 
 
@@ -134,8 +135,6 @@ class Analysis:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it but the signal, as plain JSON types, under the attributes' own names."""
-        from dataclasses import asdict
-
         plain = asdict(self)
         del plain["signal"]
         plain["computed_at"] = self.computed_at.isoformat()
@@ -255,7 +254,7 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
         tensor_hash=answer.tensor_hash,
         window_starts=tuple(answer.window_starts),
         from_cache=answer.from_cache,
-        computed_at=answer.computed_at.ToDatetime(),
+        computed_at=answer.computed_at.ToDatetime(UTC),
         timing=Timing(answer.timing.total_milliseconds, hops),
         signal=_signal(answer.signal) if answer.HasField("signal") else None,
     )
