@@ -7,6 +7,8 @@ and the explainer. Classes, temperatures, thresholds and the preprocessing versi
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +89,24 @@ class Head(_Part):
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
     temperature: float = Field(gt=0, description="Logits are divided by this before the activation.")
     classes: tuple[Statement, ...] = Field(min_length=1)
+
+    def probabilities(self, logits: Sequence[float]) -> list[float]:
+        """Calibrated probabilities, one per class, from one recording's logits."""
+        scaled = [x / self.temperature for x in logits]
+        if self.activation == "sigmoid":
+            return [_sigmoid(x) for x in scaled]
+        top = max(scaled)
+        weights = [math.exp(x - top) for x in scaled]
+        total = math.fsum(weights)
+        return [w / total for w in weights]
+
+
+def _sigmoid(x: float) -> float:
+    """The logistic function without overflow at either end."""
+    if x >= 0:
+        return 1.0 / (1.0 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1.0 + e)
 
 
 class ModelInput(_Part):

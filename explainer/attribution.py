@@ -40,20 +40,13 @@ class Attribution:
     lead_shares: tuple[float, ...]
 
 
-def _probabilities(card: ModelCard, logits: FloatArray) -> npt.NDArray[np.float64]:
+def _probabilities(card: ModelCard, logits: FloatArray) -> list[float]:
     """Calibrated probabilities of all statements from logits ``[windows, classes]``."""
-    mean = logits.astype(np.float64).mean(axis=0)
-    parts = []
-    start = 0
+    mean = logits.astype(np.float64).mean(axis=0).tolist()
+    found: list[float] = []
     for head in card.heads:
-        scaled = mean[start : start + len(head.classes)] / head.temperature
-        start += len(head.classes)
-        if head.activation == "softmax":
-            exponentials = np.exp(scaled - scaled.max())
-            parts.append(exponentials / exponentials.sum())
-        else:
-            parts.append(0.5 * (1.0 + np.tanh(0.5 * scaled)))
-    return np.concatenate(parts)
+        found += head.probabilities(mean[len(found) : len(found) + len(head.classes)])
+    return found
 
 
 async def attribute(served: ServedModel, card: ModelCard, ecg: FloatArray, finding_code: str) -> Attribution:
@@ -64,8 +57,8 @@ async def attribute(served: ServedModel, card: ModelCard, ecg: FloatArray, findi
     target[:, index] = 1.0
     passed = await served.attribute(card, ecg, target)
     predicted = await served.predict(card, ecg)
-    probability = float(_probabilities(card, passed.logits)[index])
-    gap = abs(probability - float(_probabilities(card, predicted)[index]))
+    probability = _probabilities(card, passed.logits)[index]
+    gap = abs(probability - _probabilities(card, predicted)[index])
     if gap > MAX_PREDICTION_GAP:
         raise CardioMeshError(f"{card.attribution} does not predict what {card.name} predicts; not explained")
     values = np.asarray(passed.gradient * ecg / len(ecg), np.float32)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from cardiomesh._proto.types.v1 import types_pb2
-from cardiomesh.cards import Head, ModelCard, Urgency
+from cardiomesh.cards import ModelCard, Urgency
 from cardiomesh.errors import CardioMeshError
 
 __all__ = ["findings", "mean_logits"]
@@ -36,27 +36,10 @@ def mean_logits(raw: bytes, classes: int, windows: int) -> list[float]:
     return means
 
 
-def _sigmoid(x: float) -> float:
-    if x >= 0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
-
-
-def _probabilities(head: Head, logits: Sequence[float]) -> list[float]:
-    scaled = [x / head.temperature for x in logits]
-    if head.activation == "sigmoid":
-        return [_sigmoid(x) for x in scaled]
-    top = max(scaled)
-    weights = [math.exp(x - top) for x in scaled]
-    total = math.fsum(weights)
-    return [w / total for w in weights]
-
-
 def findings(card: ModelCard, logits: Mapping[str, Sequence[float]]) -> Iterable[types_pb2.Finding]:
     """Every statement of the card with its calibrated probability, in the card's order."""
     for head in card.heads:
-        for statement, probability in zip(head.classes, _probabilities(head, logits[head.output]), strict=True):
+        for statement, probability in zip(head.classes, head.probabilities(logits[head.output]), strict=True):
             yield types_pb2.Finding(
                 code=statement.code,
                 name=statement.name,
