@@ -27,7 +27,7 @@ from export.architectures.attribution import Attribution
 from export.architectures.hybrid import Hybrid
 from export.errors import ParityError
 
-__all__ = ["OPSET", "export_attribution", "export_network", "run_onnx"]
+__all__ = ["OPSET", "compare", "export_attribution", "export_network", "run_onnx"]
 
 OPSET: Final = 18
 #: The oldest IR that opset 18 allows: ONNX Runtime 1.14 and everything since can read it.
@@ -119,7 +119,10 @@ def _probe(batch: int, config_samples: int, leads: int) -> torch.Tensor:
     return 0.3 * torch.randn(batch, leads, config_samples, generator=random)
 
 
-def _compare(path: Path, module: nn.Module, names: Sequence[str], inputs: dict[str, torch.Tensor], limit: float) -> float:
+def compare(
+    path: Path, module: nn.Module, names: Sequence[str], inputs: dict[str, torch.Tensor], limit: float
+) -> float:
+    """The largest difference between a file and a network on the same inputs; ``ParityError`` beyond ``limit``."""
     with torch.no_grad():
         expected = module(*inputs.values())
     computed = run_onnx(path, {name: value.numpy() for name, value in inputs.items()})
@@ -138,7 +141,7 @@ def export_network(network: Hybrid, path: Path, limit: float = 1e-4) -> float:
     names = list(config.heads)
     _export(network, {"ecg": _probe(3, config.samples, config.leads)}, names, path)
     return max(
-        _compare(path, network, names, {"ecg": _probe(b, config.samples, config.leads)}, limit) for b in (1, 2, 7)
+        compare(path, network, names, {"ecg": _probe(b, config.samples, config.leads)}, limit) for b in (1, 2, 7)
     )
 
 
@@ -154,4 +157,4 @@ def export_attribution(network: Hybrid, path: Path, limit: float = 1e-3) -> floa
         return {"ecg": _probe(batch, config.samples, config.leads), "target": target}
 
     _export(module, inputs(3), names, path)
-    return max(_compare(path, module, names, inputs(b), limit) for b in (1, 2, 7))
+    return max(compare(path, module, names, inputs(b), limit) for b in (1, 2, 7))

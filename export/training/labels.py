@@ -73,7 +73,7 @@ def build_label_space(training: Records) -> LabelSpace:
     rare = of(("diagnostic", "form", "rhythm"), _MINIMUM_AUXILIARY, MINIMUM_POSITIVES)
     return LabelSpace(
         heads={"statements": statements, "rhythm": rhythm},
-        auxiliary={"rare": rare, "sex": ("female",), "age": ("age",)},
+        auxiliary=({"rare": rare} if rare else {}) | {"sex": ("female",), "age": ("age",)},
         positives={code: counts[code] for code in (*statements, *rhythm)},
     )
 
@@ -81,9 +81,10 @@ def build_label_space(training: Records) -> LabelSpace:
 def targets(records: Records, space: LabelSpace) -> dict[str, npt.NDArray[np.float32]]:
     """float32 [N, classes] for each head; NaN where age or sex is not known. Age is in units of (age - 60) / 20."""
     codes = _expanded(records)
+    coded = space.heads | {name: space.auxiliary[name] for name in ("rare",) if name in space.auxiliary}
     result = {
         name: np.array([[c in present for c in classes] for present in codes], dtype=np.float32)
-        for name, classes in (*space.heads.items(), ("rare", space.auxiliary["rare"]))
+        for name, classes in coded.items()
     }
     sex = records.table["sex"].to_numpy(dtype=np.float32)
     age = records.table["age"].to_numpy(dtype=np.float32)

@@ -29,7 +29,8 @@ def multi_task_loss(outputs: dict[str, Tensor], target: dict[str, Tensor], setti
     loss = settings.superclass_weight * _cross_entropy(head[:, :n], truth[:, :n], smoothing)
     loss = loss + settings.statement_weight * _cross_entropy(head[:, n:], truth[:, n:], smoothing)
     loss = loss + settings.rhythm_weight * _cross_entropy(outputs["rhythm"], target["rhythm"], smoothing)
-    loss = loss + settings.rare_weight * _cross_entropy(outputs["rare"], target["rare"], smoothing)
+    if "rare" in outputs:
+        loss = loss + settings.rare_weight * _cross_entropy(outputs["rare"], target["rare"], smoothing)
     sex = torch.nan_to_num(target["sex"])
     loss = loss + settings.sex_weight * _where_known(
         functional.binary_cross_entropy_with_logits(outputs["sex"], sex, reduction="none"), target["sex"]

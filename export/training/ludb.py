@@ -19,6 +19,7 @@ from cardiomesh.ecg.conditioning import WINDOW_SAMPLES, condition
 from cardiomesh.ecg.leads import STANDARD_LEADS, normalise_lead
 from export.errors import DataError
 from export.training.labels import SUPERCLASSES
+from export.training.ptbxl import import_wfdb
 
 __all__ = ["load_ludb"]
 
@@ -27,8 +28,7 @@ _SOURCE_RATE_HZ = 500.0
 
 def _record(root: Path, number: int, calibrated: bool) -> np.ndarray:
     """One recording float64 [12, n] in millivolts, standard lead order."""
-    import wfdb
-
+    wfdb = import_wfdb()
     places = [p for p in (root / "data" / str(number), root / str(number)) if p.with_suffix(".hea").is_file()]
     if not places:
         raise DataError(f"{root} holds no record {number}")

@@ -14,6 +14,7 @@ import ast
 import hashlib
 import lzma
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from tqdm import tqdm
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION, WINDOW_SAMPLES, condition
 from export.errors import DataError
 
-__all__ = ["CITATION", "LICENCE", "Records", "default_data_folder", "load_ptbxl"]
+__all__ = ["CITATION", "LICENCE", "Records", "default_data_folder", "import_wfdb", "load_ptbxl"]
 
 CITATION: Final = (
     "Wagner P, Strodthoff N, Bousseljot R-D, Kreiseler D, Lunze FI, Samek W, Schaeffter T. PTB-XL, a large "
@@ -108,9 +109,16 @@ def _read_packed(folder: Path) -> Iterator[npt.NDArray[np.float64]]:
             yield record / 1000.0
 
 
-def _read_wfdb(folder: Path, names: list[str]) -> Iterator[npt.NDArray[np.float64]]:
-    import wfdb
+def import_wfdb() -> Any:
+    """The wfdb package; its use of pandas warns of deprecations that are not ours to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import wfdb
+    return wfdb
 
+
+def _read_wfdb(folder: Path, names: list[str]) -> Iterator[npt.NDArray[np.float64]]:
+    wfdb = import_wfdb()
     for name in names:
         yield np.asarray(wfdb.rdrecord(str(folder / name)).p_signal, dtype=np.float64).T
 

@@ -35,7 +35,7 @@ def _card(repository: Path, name: str, version: int | None) -> ModelCard:
 
 def _space(card: ModelCard) -> LabelSpace:
     heads = {head.output: tuple(s.code for s in head.classes) for head in card.heads}
-    return LabelSpace(heads=heads, auxiliary={"rare": ()}, positives={})
+    return LabelSpace(heads=heads, auxiliary={}, positives={})
 
 
 def _ptbxl(data: Path | None, folds: tuple[int, ...], runs: Path, card: ModelCard) -> tuple[Array, dict[str, Array], Array, str]:

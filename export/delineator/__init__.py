@@ -1,0 +1,1 @@
+"""Train the wave segmenter that ``cardiomesh.ecg.delineation`` runs, on LUDB."""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.architectures import HybridConfig
+from export.errors import CheckpointError
+from export.training.checkpoint import load_network, read_checkpoint
+from export.training.loop import macro_auc, predict, train
+from export.training.ptbxl import Records
+from export.training.settings import TrainingSettings
+
+SETTINGS = TrainingSettings(epochs=2, batch=20, learning_rate=3e-3)
+
+
+@pytest.fixture
+def trained(tiny_config: HybridConfig, records: Records, tmp_path: Path) -> Path:
+    return train("tiny", tiny_config, records, SETTINGS, tmp_path / "a", progress=False)
+
+
+def test_writes_a_checkpoint_and_a_record(trained: Path, records: Records) -> None:
+    network, space = load_network(trained)
+    logits = predict(network, records.signals)
+    assert logits["statements"].shape == (180, len(space.heads["statements"]))
+    record = json.loads((trained.parent / "record.json").read_text())
+    assert [row["epoch"] for row in record["epochs"]] == [1, 2]
+    assert record["data_sha256"] == records.digest()
+
+
+def test_an_interrupted_run_ends_where_an_unbroken_one_does(
+    trained: Path, tiny_config: HybridConfig, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.training import loop
+
+    real = loop._epoch
+
+    def interrupted(*arguments: object) -> float:
+        if arguments[6] == 1:
+            raise KeyboardInterrupt
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train("tiny", tiny_config, records, SETTINGS, tmp_path / "b", progress=False)
+    monkeypatch.setattr(loop, "_epoch", real)
+    resumed = train("tiny", tiny_config, records, SETTINGS, tmp_path / "b", progress=False)
+    unbroken, mended = read_checkpoint(trained)["average"], read_checkpoint(resumed)["average"]
+    assert all(torch.equal(value, mended[name]) for name, value in unbroken.items())
+
+
+def test_a_run_folder_of_another_seed_is_refused(
+    trained: Path, tiny_config: HybridConfig, records: Records
+) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train("tiny", tiny_config, records, replace(SETTINGS, seed=2), trained.parent, progress=False)
+
+
+def test_broken_checkpoints_are_one_clear_error(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_network(tmp_path / "none.pt")
+    torn = tmp_path / "torn.pt"
+    torn.write_bytes(trained.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_network(torn)
+    state = read_checkpoint(trained)
+    state["average"]["embed.weight"][0, 0] = float("nan")
+    poisoned = tmp_path / "nan.pt"
+    torch.save(state, poisoned)
+    with pytest.raises(CheckpointError, match=r"embed\.weight that are not finite"):
+        load_network(poisoned)
+
+
+def test_macro_auc_leaves_out_classes_with_one_outcome() -> None:
+    truth = np.array([[0, 1], [1, 1], [0, 1]], dtype=np.float32)
+    assert macro_auc(truth, np.array([[0.1, 0.5], [0.9, 0.5], [0.2, 0.5]], dtype=np.float32)) == 1.0

@@ -1,0 +1,106 @@
+"""Both layouts of PTB-XL, written here with synthetic signals."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cardiomesh.ecg.conditioning import condition
+from cardiomesh.ecg.leads import STANDARD_LEADS
+from export.errors import DataError
+from export.training.ptbxl import default_data_folder, load_ptbxl
+
+
+def _microvolts(count: int) -> np.ndarray:
+    random = np.random.default_rng(9)
+    x = np.cumsum(random.integers(-20, 21, (count, 12, 5000)), axis=2).astype(np.int16)
+    one, two = x[:, 0].astype(np.int32), x[:, 1].astype(np.int32)
+    x[:, 2] = two - one
+    return x
+
+
+def _tables(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    pd.DataFrame(
+        {
+            "ecg_id": range(1, count + 1),
+            "patient_id": range(count),
+            "age": [50, 300, 60][:count],
+            "sex": [0, 1, 0][:count],
+            "strat_fold": [1, 1, 9][:count],
+            "scp_codes": ["{'NORM': 100.0, 'SR': 0.0}"] * count,
+            "filename_hr": [f"records500/00000/{k:05d}_hr" for k in range(1, count + 1)],
+        }
+    ).to_csv(folder / "ptbxl_database.csv", index=False)
+    pd.DataFrame({"diagnostic": [1], "form": [0], "rhythm": [0], "diagnostic_class": ["NORM"]}, index=["NORM"]).to_csv(
+        folder / "scp_statements.csv"
+    )
+
+
+def _packed(folder: Path, signals: np.ndarray) -> None:
+    x = signals.astype(np.int32)
+    one, two = x[:, 0], x[:, 1]
+    derived = np.stack([two - one, -((one + two) // 2), (2 * one - two) // 2, (2 * two - one) // 2], axis=1)
+    independent = np.diff(x[:, [0, 1, 6, 7, 8, 9, 10, 11]], axis=2, prepend=0)
+    packed = np.concatenate([independent, x[:, 2:6] - derived], axis=1).astype("<i2")
+    (folder / "signals-00.xz").write_bytes(lzma.compress(packed[:2].tobytes()))
+    (folder / "signals-01.xz").write_bytes(lzma.compress(packed[2:].tobytes()))
+
+
+def test_packed_subset(tmp_path: Path) -> None:
+    signals = _microvolts(3)
+    _tables(tmp_path / "ptbxl", 3)
+    _packed(tmp_path / "ptbxl", signals)
+    records = load_ptbxl(tmp_path, cache=tmp_path / "cache", progress=False)
+    assert len(records) == 3
+    for k in range(3):
+        np.testing.assert_array_equal(records.signals[k], condition(signals[k] / 1000.0, 500.0))
+    assert records.table["age"].tolist() == [50, 90, 60]
+    again = load_ptbxl(tmp_path, cache=tmp_path / "cache", progress=False)
+    assert again.digest() == records.digest()
+
+
+def test_folder_as_downloaded_from_physionet(tmp_path: Path) -> None:
+    signals = _microvolts(2)
+    _tables(tmp_path / "full", 2)
+    place = tmp_path / "full" / "records500" / "00000"
+    place.mkdir(parents=True)
+    for k in range(2):
+        name = f"{k + 1:05d}_hr"
+        rows = [f"{name}.dat 16 1000.0(0)/mV 16 0 0 0 0 {lead.upper()}" for lead in STANDARD_LEADS]
+        (place / f"{name}.hea").write_text("\n".join([f"{name} 12 500 5000", *rows, ""]))
+        (place / f"{name}.dat").write_bytes(np.ascontiguousarray(signals[k].T).astype("<i2").tobytes())
+    records = load_ptbxl(tmp_path / "full", cache=tmp_path / "cache", progress=False)
+    np.testing.assert_allclose(records.signals[1], condition(signals[1] / 1000.0, 500.0), atol=1e-6)
+
+
+def test_a_fold_that_is_not_there_is_named(tmp_path: Path) -> None:
+    _tables(tmp_path / "ptbxl", 3)
+    _packed(tmp_path / "ptbxl", _microvolts(3))
+    records = load_ptbxl(tmp_path, cache=tmp_path / "cache", progress=False)
+    assert len(records.select((9,))) == 1
+    with pytest.raises(DataError, match="fold 10"):
+        records.select((9, 10))
+
+
+def test_fewer_signals_than_rows_leave_no_cache(tmp_path: Path) -> None:
+    _tables(tmp_path / "ptbxl", 3)
+    _packed(tmp_path / "ptbxl", _microvolts(3))
+    (tmp_path / "ptbxl" / "signals-01.xz").unlink()
+    with pytest.raises(DataError, match="lists 3 records but holds 2"):
+        load_ptbxl(tmp_path, cache=tmp_path / "cache", progress=False)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_folder_without_the_table_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no ptbxl_database\.csv"):
+        load_ptbxl(tmp_path, progress=False)
+
+
+def test_the_setting_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARDIOMESH_DATA", str(tmp_path))
+    assert default_data_folder() == tmp_path
