@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grpc
+from aiohttp import web
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh.chassis.service import Application, run
@@ -15,7 +16,10 @@ from gateway.analysis import Analysis
 from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
 from gateway.http_api import HttpApi
+from gateway.http_passthrough import HttpPassThrough
 from gateway.inference import Inference
+from gateway.passthrough import SERVICE as KSERVE
+from gateway.passthrough import PassThrough
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
 
@@ -37,6 +41,17 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     inference = Inference(triton, telemetry)
     analysis = Analysis(catalogue, cache, inference, preprocessor, explainer, telemetry, settings.tenant)
 
+    http = HttpApi(analysis, telemetry, settings.default_deadline_s)
+    http_kserve = HttpPassThrough(settings.triton_http_address, catalogue, telemetry, settings.default_deadline_s)
+
+    def routes(app: web.Application) -> None:
+        http.add_routes(app)
+        http_kserve.add_routes(app)
+
+    def register(server: grpc.aio.Server) -> None:
+        gateway_pb2_grpc.add_CardioMeshServicer_to_server(CardioMeshServicer(analysis, catalogue), server)
+        server.add_generic_rpc_handlers((PassThrough(triton, catalogue, telemetry),))
+
     async def probe() -> Sequence[str]:
         missing = list(await catalogue.refresh())
         # The explainer and the cache may be away: analyses go on without them.
@@ -45,18 +60,17 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         return missing
 
     async def close() -> None:
+        await http_kserve.close()
         await cache.close()
         for channel in (triton, preprocessor, explainer):
             await channel.close()
 
     return Application(
         name="gateway",
-        services=(gateway_pb2.DESCRIPTOR.services_by_name["CardioMesh"].full_name,),
-        register=lambda server: gateway_pb2_grpc.add_CardioMeshServicer_to_server(
-            CardioMeshServicer(analysis, catalogue), server
-        ),
+        services=(gateway_pb2.DESCRIPTOR.services_by_name["CardioMesh"].full_name, KSERVE),
+        register=register,
         probe=probe,
-        routes=HttpApi(analysis, telemetry, settings.default_deadline_s).add_routes,
+        routes=routes,
         close=close,
     )
 

@@ -109,6 +109,11 @@ class Catalogue:
         """Every served version that has a card, by name and version."""
         return [model for _, model in sorted(self._models.items())]
 
+    def graphs(self) -> frozenset[str]:
+        """Names that may be asked for by KServe v2: the published models and the graphs that explain them."""
+        cards = [model.card for model in self._models.values()]
+        return frozenset(card.name for card in cards) | {card.attribution for card in cards if card.attribution}
+
     def card_bytes(self, model: Model) -> bytes:
         """The card's file, byte for byte."""
         return self._cards.path(model.card.name, model.card.version).read_bytes()

@@ -15,6 +15,7 @@ class GatewaySettings(ServiceSettings):
     """The front door."""
 
     triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint.")
+    triton_http_address: str = Field("127.0.0.1:8000", description="host:port of Triton's HTTP endpoint.")
     preprocessor_address: str = Field("127.0.0.1:50052", description="host:port of the preprocessor.")
     explainer_address: str = Field("127.0.0.1:50053", description="host:port of the explainer.")
     model_repository: Path = Field(

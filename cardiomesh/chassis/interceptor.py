@@ -23,12 +23,15 @@ log = logging.getLogger("cardiomesh.rpc")
 T = TypeVar("T")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_OWN_PREFIX: Final = "/cardiomesh."
+#: They answer under any load, and count as nobody's call.
+_UNTOUCHED: Final = ("/grpc.health.", "/grpc.reflection.")
 _RETRY_AFTER_S: Final = 1.0
+#: A stream of requests lasts as long as its caller likes, within a day.
+_OPEN_STREAM_S: Final = 86_400.0
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps our own services; health and reflection pass untouched, so that they answer under any load."""
+    """Wraps every service but health and reflection."""
 
     def __init__(self, telemetry: Telemetry, *, default_deadline_s: float, max_concurrent_calls: int) -> None:
         self._telemetry = telemetry
@@ -55,7 +58,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Wrap the handler that was found for the method."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(_OWN_PREFIX):
+        if handler is None or method.startswith(_UNTOUCHED):
             return handler
         codec = {
             "request_deserializer": handler.request_deserializer,
@@ -63,16 +66,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         }
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
-        if handler.unary_stream is not None:
-            stream: Any = handler.unary_stream  # typed for blocking servers only
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, stream), **codec)
-        raise NotImplementedError(f"{method}: client streams are not offered by this chassis")
+        # Streaming behaviours are typed for blocking servers only.
+        answers: Any = handler.unary_stream or handler.stream_stream
+        if answers is None:
+            raise NotImplementedError(f"{method}: a stream of requests with one answer is not offered by this chassis")
+        make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.stream_stream_rpc_method_handler
+        default_s = self._default_deadline_s if handler.unary_stream else _OPEN_STREAM_S
+        return make(self._stream(method, answers, default_s), **codec)
 
     def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[T]]) -> Callable[[Any, Any], Awaitable[T]]:
         async def call(request: Any, context: Context) -> T:
             failure: CardioMeshError
             try:
-                with self._around(method, context) as budget:
+                with self._around(method, context, self._default_deadline_s) as budget:
                     async with asyncio.timeout(budget.remaining()):
                         return await behaviour(request, context)
             except CardioMeshError as error:
@@ -82,12 +88,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     def _stream(
-        self, method: str, behaviour: Callable[[Any, Any], AsyncIterator[T]]
+        self, method: str, behaviour: Callable[[Any, Any], AsyncIterator[T]], default_s: float
     ) -> Callable[[Any, Any], AsyncIterator[T]]:
         async def call(request: Any, context: Context) -> AsyncIterator[T]:
             failure: CardioMeshError | None = None
             try:
-                with self._around(method, context) as budget:
+                with self._around(method, context, default_s) as budget:
                     async with asyncio.timeout(budget.remaining()):
                         async for part in behaviour(request, context):
                             yield part
@@ -99,7 +105,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     @contextmanager
-    def _around(self, method: str, context: Context) -> Iterator[Budget]:
+    def _around(self, method: str, context: Context, default_s: float) -> Iterator[Budget]:
         """The common part of unary and streaming calls. Whatever goes wrong leaves as a CardioMeshError."""
         started = time.perf_counter()
         metadata = {k: v for k, v in metadata_of(context) if isinstance(v, str)}
@@ -113,7 +119,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     if self._in_flight > self._max_calls:
                         raise Overloaded(f"{self._max_calls} calls are in flight; try again in a moment")
                     left: float | None = context.time_remaining()
-                    budget = Budget.of(self._default_deadline_s if left is None else left)
+                    budget = Budget.of(default_s if left is None else left)
                     budget.for_hop()
                     enter_budget(budget)
                     yield budget

@@ -161,7 +161,7 @@ def service(name: str, repository: Path, addresses: Mapping[str, str], environme
         "CARDIOMESH_HTTP_ADDRESS": addresses["http" if name == "gateway" else f"{name}_http"],
         "CARDIOMESH_MODEL_REPOSITORY": str(repository),
     }
-    for other in ("triton", "preprocessor", "explainer"):
+    for other in ("triton", "triton_http", "preprocessor", "explainer"):
         if other in addresses:
             wiring[f"CARDIOMESH_{other.upper()}_ADDRESS"] = addresses[other]
     if "redis" in addresses:

@@ -1,0 +1,128 @@
+"""KServe v2 at the gateway's own door: requests go to Triton as the bytes that came, answers come back likewise.
+
+So ``tritonclient`` and load testers work against the gateway unchanged. Only published models are reachable, and
+what administers Triton (loading, shared memory, trace and log settings) is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import grpc
+
+from cardiomesh.chassis.hop import Hop
+from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.errors import InvalidRequest, NotFound, PermissionDenied
+from gateway.catalogue import Catalogue
+
+__all__ = ["SERVICE", "PassThrough", "model_name"]
+
+SERVICE: Final = "inference.GRPCInferenceService"
+_PREFIX: Final = f"/{SERVICE}/"
+#: Methods whose request names a model in its first field.
+_OF_A_MODEL: Final = frozenset({"ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer"})
+_OF_THE_SERVER: Final = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
+_STREAM: Final = "ModelStreamInfer"
+
+Context = grpc.aio.ServicerContext
+
+
+class PassThrough(grpc.GenericRpcHandler):
+    """Forwards ``inference.GRPCInferenceService`` to one Triton."""
+
+    def __init__(self, triton: grpc.aio.Channel, catalogue: Catalogue, telemetry: Telemetry) -> None:
+        self._catalogue = catalogue
+        # Without (de)serialisers a gRPC stub takes and gives bytes.
+        self._unary: dict[str, Hop[bytes, bytes]] = {
+            name: Hop("triton", triton.unary_unary(_PREFIX + name), telemetry) for name in _OF_A_MODEL | _OF_THE_SERVER
+        }
+        self._stream: Hop[AsyncIterator[bytes], bytes] = Hop(
+            "triton", triton.stream_stream(_PREFIX + _STREAM), telemetry
+        )
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler of a method, or None when it is not one of KServe's."""
+        method = handler_call_details.method
+        if not method.startswith(_PREFIX):
+            return None
+        name = method.removeprefix(_PREFIX)
+        if name == _STREAM:
+            return grpc.stream_stream_rpc_method_handler(self._streaming())
+        return grpc.unary_unary_rpc_method_handler(self._forward(name))
+
+    def _forward(self, name: str) -> Callable[[bytes, Context[bytes, bytes]], Any]:
+        async def call(request: bytes, context: Context[bytes, bytes]) -> bytes:
+            if name not in self._unary:
+                raise PermissionDenied(f"{name} administers Triton and is not offered at the gateway")
+            if name in _OF_A_MODEL:
+                self._check(request)
+            return await self._unary[name](request)
+
+        return call
+
+    def _streaming(self) -> Callable[[AsyncIterator[bytes], Context[bytes, bytes]], AsyncIterator[bytes]]:
+        async def call(requests: AsyncIterator[bytes], context: Context[bytes, bytes]) -> AsyncIterator[bytes]:
+            refusal: list[Exception] = []
+
+            async def checked() -> AsyncIterator[bytes]:
+                async for request in requests:
+                    try:
+                        self._check(request)
+                    except (InvalidRequest, NotFound) as error:
+                        refusal.append(error)
+                        return
+                    yield request
+
+            async for answer in self._stream.stream(checked()):
+                yield answer
+            if refusal:
+                raise refusal[0]
+
+        return call
+
+    def _check(self, request: bytes) -> None:
+        name = model_name(request)
+        if name not in self._catalogue.graphs():
+            raise NotFound(f"no model {name!r} is published here")
+
+
+def model_name(request: bytes) -> str:
+    """Field 1 of a protobuf message, a string, without decoding the rest; the last one counts, as protobuf says."""
+    found = b""
+    position = 0
+    while position < len(request):
+        key, position = _varint(request, position)
+        kind = key & 7
+        if kind == 0:
+            _, position = _varint(request, position)
+            continue
+        if kind == 2:
+            size, position = _varint(request, position)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise _malformed()
+        if position + size > len(request):
+            raise _malformed()
+        if key == (1 << 3 | 2):
+            found = request[position : position + size]
+        position += size
+    return found.decode("utf-8", "replace")
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(data):
+            break
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise _malformed()
+
+
+def _malformed() -> InvalidRequest:
+    return InvalidRequest.field("request", "is not a KServe v2 message", "MALFORMED")
