@@ -86,9 +86,7 @@ def publish(
 
 
 @app.command()
-def rollback(
-    model: ModelOption, repository: RepositoryOption = Path("model_repository")
-) -> None:
+def rollback(model: ModelOption, repository: RepositoryOption = Path("model_repository")) -> None:
     """Take the newest version out of service; the one before it answers again."""
     from export.publishing.repository import versions, withdraw_version
 

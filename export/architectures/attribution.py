@@ -44,10 +44,10 @@ def _conv_unit(unit: ConvUnit, x: Tensor) -> tuple[Tensor, Backward]:
 def _dense_layer(layer: DenseLayer, x: Tensor) -> tuple[Tensor, Backward]:
     reduced, reduce_backward = _conv_unit(layer.reduce, x)
     grown, grow_backward = _conv_unit(layer.grow, reduced)
-    channels, growth = x.shape[1], grown.shape[1]
+    channels = x.shape[1]
 
     def backward(g: Tensor) -> Tensor:
-        kept, added = g.split([channels, growth], dim=1)
+        kept, added = g[:, :channels], g[:, channels:]
         return kept + reduce_backward(grow_backward(added))
 
     return torch.cat([x, grown], dim=1), backward
@@ -59,7 +59,8 @@ def _spread(g: Tensor, factor: int) -> Tensor:
 
 
 def _average(pool: nn.AvgPool1d, x: Tensor) -> tuple[Tensor, Backward]:
-    factor = int(pool.kernel_size[0])
+    size = pool.kernel_size
+    factor = size if isinstance(size, int) else size[0]
     return pool(x), lambda g: _spread(g, factor)
 
 
@@ -132,7 +133,10 @@ def _encoder(layer: EncoderLayer, x: Tensor) -> tuple[Tensor, Backward]:
         inner = torch.matmul(g, layer.contract.weight) * (hidden > 0).to(g.dtype)
         g = g + feed_backward(torch.matmul(inner, layer.expand.weight))
         mixed = layer.split_heads(torch.matmul(g, layer.project.weight))
-        d_weights, d_v = torch.matmul(mixed, v.transpose(-1, -2)), torch.matmul(weights.transpose(-1, -2), mixed)
+        d_weights, d_v = (
+            torch.matmul(mixed, v.transpose(-1, -2)),
+            torch.matmul(weights.transpose(-1, -2), mixed),
+        )
         d_scores = weights * (d_weights - (d_weights * weights).sum(-1, keepdim=True)) * scale
         d_q, d_k = torch.matmul(d_scores, k), torch.matmul(d_scores.transpose(-1, -2), q)
         joined = torch.cat([layer.merge_heads(t) for t in (d_q, d_k, d_v)], -1)
@@ -183,7 +187,8 @@ class Attribution(nn.Module):
         summary = normal.mean(1)
         logits = tuple(head(summary) for head in net.heads.values())
 
-        weights = torch.cat([head.weight for head in net.heads.values()], 0)  # type: ignore[arg-type]
+        linear = [head for head in net.heads.values() if isinstance(head, nn.Linear)]
+        weights = torch.cat([head.weight for head in linear], 0)
         count = tokens.shape[1]
         g = (torch.matmul(target, weights) / count).unsqueeze(1).expand(-1, count, -1)
         for backward in reversed(tail):

@@ -26,7 +26,8 @@ class ConvUnit(nn.Module):
         self.norm: nn.Module = nn.BatchNorm1d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.conv(x)))
+        y: Tensor = self.norm(self.conv(x))
+        return torch.relu(y)
 
 
 class DenseLayer(nn.Module):
@@ -52,7 +53,8 @@ class BiGRU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y, _ = self.gru(x)
-        return x + self.dropout(y)
+        z: Tensor = x + self.dropout(y)
+        return z
 
 
 class EncoderLayer(nn.Module):
@@ -84,7 +86,8 @@ class EncoderLayer(nn.Module):
         weights = torch.softmax(torch.matmul(q * self.head_width**-0.5, k.transpose(-1, -2)), dim=-1)
         x = x + self.dropout(self.project(self.merge_heads(torch.matmul(weights, v))))
         hidden = self.dropout(torch.relu(self.expand(self.feed_norm(x))))
-        return x + self.dropout(self.contract(hidden))
+        y: Tensor = x + self.dropout(self.contract(hidden))
+        return y
 
 
 class Hybrid(nn.Module):
@@ -93,9 +96,7 @@ class Hybrid(nn.Module):
     def __init__(self, config: HybridConfig) -> None:
         super().__init__()
         self.config = config
-        layers: list[nn.Module] = [
-            ConvUnit(config.leads, config.stem_channels, config.stem_kernel, config.stem_stride)
-        ]
+        layers: list[nn.Module] = [ConvUnit(config.leads, config.stem_channels, config.stem_kernel, config.stem_stride)]
         channels = config.stem_channels
         for index, count in enumerate(config.dense_layers):
             if index:
@@ -110,9 +111,7 @@ class Hybrid(nn.Module):
         self.features = nn.Sequential(*layers)
         self.channels = channels
         self.embed = nn.Linear(channels, config.width)
-        self.recurrent = nn.ModuleList(
-            BiGRU(config.gru_hidden, config.dropout) for _ in range(config.gru_layers)
-        )
+        self.recurrent = nn.ModuleList(BiGRU(config.gru_hidden, config.dropout) for _ in range(config.gru_layers))
         self.encoder = nn.ModuleList(
             EncoderLayer(config.width, config.encoder_heads, config.feed_forward_ratio, config.dropout)
             for _ in range(config.encoder_layers)
@@ -120,9 +119,7 @@ class Hybrid(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(config.width, n) for name, n in config.heads.items()})
-        self.auxiliary = nn.ModuleDict(
-            {name: nn.Linear(config.width, n) for name, n in config.auxiliary.items()}
-        )
+        self.auxiliary = nn.ModuleDict({name: nn.Linear(config.width, n) for name, n in config.auxiliary.items()})
 
     def tokens(self, features: Tensor) -> Tensor:
         """[B, channels, frames] → [B, tokens, width]."""

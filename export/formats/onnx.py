@@ -52,7 +52,11 @@ def _store_in_half(model: onnx.ModelProto) -> None:
         graph.initializer.append(numpy_helper.from_array(half, f"{tensor.name}.fp16"))
         casts.append(
             helper.make_node(
-                "Cast", [f"{tensor.name}.fp16"], [tensor.name], name=f"{tensor.name}.cast", to=TensorProto.FLOAT
+                "Cast",
+                [f"{tensor.name}.fp16"],
+                [tensor.name],
+                name=f"{tensor.name}.cast",
+                to=TensorProto.FLOAT,
             )
         )
     kept = list(graph.node)
@@ -72,7 +76,11 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _export(
-    module: nn.Module, inputs: dict[str, torch.Tensor], outputs: Sequence[str], path: Path, open_axis: str = "batch"
+    module: nn.Module,
+    inputs: dict[str, torch.Tensor],
+    outputs: Sequence[str],
+    path: Path,
+    open_axis: str = "batch",
 ) -> None:
     batch = torch.export.Dim(open_axis, min=1, max=4096)
     quiet = io.StringIO()

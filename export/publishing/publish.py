@@ -16,7 +16,14 @@ from export.formats.onnx import export_attribution, export_network
 from export.publishing.card import calibrated_heads, draft_card
 from export.publishing.gate import GateReport, accuracy_change, latency_ratio, neighbour_effect, pass_gate
 from export.publishing.readme import model_readme
-from export.publishing.repository import file_digest, install_version, next_version, staging, versions, write_text
+from export.publishing.repository import (
+    file_digest,
+    install_version,
+    next_version,
+    staging,
+    versions,
+    write_text,
+)
 from export.publishing.triton import attribution_config, prediction_config
 from export.training.checkpoint import load_network
 from export.training.labels import SUPERCLASSES, LabelSpace, targets
@@ -77,11 +84,12 @@ def publish(
         external: Evaluation | None = None
         if ludb is not None:
             signals, superclasses, ids = load_ludb(ludb)
-            external = evaluate(
-                card, probabilities(card, model.logits(signals)), {"statements": superclasses}, ids
-            )
+            external = evaluate(card, probabilities(card, model.logits(signals)), {"statements": superclasses}, ids)
             metrics += _metrics(
-                card, external, f"LUDB, {len(ids)} records", f"python -m export evaluate --model {name} --ludb"
+                card,
+                external,
+                f"LUDB, {len(ids)} records",
+                f"python -m export evaluate --model {name} --ludb",
             )
         artifacts: dict[str, Artifact] = {}
 
@@ -107,7 +115,11 @@ def publish(
         config = network.config
         if attribution:
             frames = config.samples // config.stem_stride // 2 ** (len(config.dense_layers) - 1)
-            _configure(repository, explained, attribution_config(explained, config.leads, config.samples, sizes, frames))
+            _configure(
+                repository,
+                explained,
+                attribution_config(explained, config.leads, config.samples, sizes, frames),
+            )
             install_version(side, repository, explained, number, overwrite)
         _configure(repository, name, prediction_config(name, config.leads, config.samples, sizes))
         place = install_version(main, repository, name, number, overwrite)

@@ -21,7 +21,7 @@ def _class_table(card: ModelCard, result: Evaluation) -> list[str]:
     for s in card.statements:
         row = result.classes[s.code]
         cells = [row[k] for k in ("auc", "sensitivity", "specificity", "ppv", "npv")]
-        figures = " | ".join("–" if c != c else f"{c:.2f}" for c in cells)  # noqa: PLR0124  # NaN
+        figures = " | ".join("–" if c != c else f"{c:.2f}" for c in cells)  # NaN
         lines.append(
             f"| {s.code} | {s.name} | {s.name_pt} | {s.snomed_ct or ''} | {s.urgency.value} | {s.threshold:.3f} "
             f"| {int(row['positives'])} | {figures} |"
@@ -63,9 +63,14 @@ def model_readme(card: ModelCard, result: Evaluation, external: Evaluation | Non
         lines.append(f"| {name} | {_figure(row)} | {_figure(other) if other else '–'} |")
     lines += ["", f"`python -m export evaluate --model {card.name} --fold 9` and `… --ludb` print them.", ""]
     if external:
-        lines += ["LUDB per superclass (AUC): " + ", ".join(
-            f"{code} {row['auc']:.3f} ({int(row['positives'])} positives)" for code, row in external.classes.items()
-        ) + ". Its HYP labels are liberal and only 4 of its first 100 recordings are normal.", ""]
+        lines += [
+            "LUDB per superclass (AUC): "
+            + ", ".join(
+                f"{code} {row['auc']:.3f} ({int(row['positives'])} positives)" for code, row in external.classes.items()
+            )
+            + ". Its HYP labels are liberal and only 4 of its first 100 recordings are normal.",
+            "",
+        ]
     lines += ["## Classes (fold 9)", "", *_class_table(card, result), "", "## Limits", ""]
     lines += [f"- {limit}" for limit in card.limits]
     lines += [

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from export.errors import GateError
 
-__all__ = ["file_digest", "install_version", "next_version", "staging", "versions", "withdraw_version", "write_text"]
+__all__ = [
+    "file_digest",
+    "install_version",
+    "next_version",
+    "staging",
+    "versions",
+    "withdraw_version",
+    "write_text",
+]
 
 #: Triton ignores folders of a model whose names are not numbers.
 _WITHDRAWN = "withdrawn-"

@@ -67,9 +67,7 @@ def prediction_config(name: str, leads: int, samples: int, heads: Mapping[str, i
     return {"config.pbtxt": text, "configs/gpu.pbtxt": _gpu(text)}
 
 
-def attribution_config(
-    name: str, leads: int, samples: int, heads: Mapping[str, int], frames: int
-) -> dict[str, str]:
+def attribution_config(name: str, leads: int, samples: int, heads: Mapping[str, int], frames: int) -> dict[str, str]:
     """The same for an attribution graph."""
     classes = sum(heads.values())
     extra = f',\n  {{ name: "target" data_type: TYPE_FP32 dims: [ {classes} ] }}'

@@ -24,9 +24,7 @@ class WeightAverage:
         """One step towards ``model``."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for mine, theirs in zip(
-            self.model.state_dict().values(), model.state_dict().values(), strict=True
-        ):
+        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
             if mine.is_floating_point():
                 mine.lerp_(theirs, 1 - decay)
             else:

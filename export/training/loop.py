@@ -35,12 +35,8 @@ FloatArray = npt.NDArray[np.float32]
 def predict(network: Hybrid, signals: FloatArray, batch: int = 64) -> dict[str, FloatArray]:
     """Logits of each served head for ``signals`` [N, 12, 1000]."""
     network.eval()
-    parts = [
-        network(torch.from_numpy(np.array(signals[i : i + batch]))) for i in range(0, len(signals), batch)
-    ]
-    return {
-        name: torch.cat([part[k] for part in parts]).numpy() for k, name in enumerate(network.config.heads)
-    }
+    parts = [network(torch.from_numpy(np.array(signals[i : i + batch]))) for i in range(0, len(signals), batch)]
+    return {name: torch.cat([part[k] for part in parts]).numpy() for k, name in enumerate(network.config.heads)}
 
 
 def macro_auc(truth: FloatArray, score: FloatArray) -> float:
@@ -57,7 +53,11 @@ def _optimiser(network: Hybrid, settings: TrainingSettings, steps: int) -> tuple
         lr=settings.learning_rate,
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=settings.warm_up, final_div_factor=1e3
+        optimiser,
+        settings.learning_rate,
+        total_steps=steps + 1,
+        pct_start=settings.warm_up,
+        final_div_factor=1e3,
     )
     return optimiser, schedule
 
@@ -77,7 +77,7 @@ def _epoch(
     random = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
     torch.manual_seed(settings.seed * 1_000_003 + epoch)
     order = torch.randperm(len(signals), generator=random)
-    batches = [b for b in order.split(settings.batch) if len(b) > 1]
+    batches = [b for b in torch.split(order, settings.batch) if len(b) > 1]
     network.train()
     total = 0.0
     for step, index in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}/{settings.epochs}", disable=not progress)):
@@ -155,12 +155,8 @@ def train(
             {
                 "epoch": epoch + 1,
                 "loss": round(loss, 5),
-                "fold9_superclass_auc": round(
-                    macro_auc(expected["statements"][:, :n], logits["statements"][:, :n]), 4
-                ),
-                "fold9_statement_auc": round(
-                    macro_auc(expected["statements"][:, n:], logits["statements"][:, n:]), 4
-                ),
+                "fold9_superclass_auc": round(macro_auc(expected["statements"][:, :n], logits["statements"][:, :n]), 4),
+                "fold9_statement_auc": round(macro_auc(expected["statements"][:, n:], logits["statements"][:, n:]), 4),
                 "fold9_rhythm_auc": round(macro_auc(expected["rhythm"], logits["rhythm"]), 4),
                 "seconds": round(time.monotonic() - began, 1),
             }

@@ -156,7 +156,7 @@ def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), pro
             part, mode="w+", dtype=np.float32, shape=(len(table), 12, WINDOW_SAMPLES)
         )
         count = 0
-        for count, record in enumerate(  # noqa: B007  # the count is the point
+        for count, record in enumerate(  # the count is the point
             tqdm(source, total=len(table), desc="condition", disable=not progress), start=1
         ):
             signals[count - 1] = condition(record, _SOURCE_RATE_HZ)

@@ -7,6 +7,7 @@ patient), because a teacher that has memorised its training set has nothing to t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,15 @@ __all__ = ["blend", "read_teacher", "write_teacher"]
 FloatArray = npt.NDArray[np.float32]
 
 
-def write_teacher(path: Path, ecg_id: npt.NDArray[np.int64], space: LabelSpace, probabilities: dict[str, FloatArray]) -> None:
+def write_teacher(
+    path: Path, ecg_id: npt.NDArray[np.int64], space: LabelSpace, probabilities: dict[str, FloatArray]
+) -> None:
     """Store ``probabilities`` [N, classes] per head with the ids and classes they belong to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"p_{name}": probabilities[name] for name in space.heads}
     classes = {f"c_{name}": np.array(codes) for name, codes in space.heads.items()}
-    np.savez_compressed(path, ecg_id=ecg_id, **arrays, **classes)
+    named: dict[str, Any] = {"ecg_id": ecg_id, **arrays, **classes}
+    np.savez_compressed(path, **named)
 
 
 def read_teacher(path: Path, records: Records, space: LabelSpace) -> dict[str, FloatArray]:

@@ -38,7 +38,9 @@ def _space(card: ModelCard) -> LabelSpace:
     return LabelSpace(heads=heads, auxiliary={}, positives={})
 
 
-def _ptbxl(data: Path | None, folds: tuple[int, ...], runs: Path, card: ModelCard) -> tuple[Array, dict[str, Array], Array, str]:
+def _ptbxl(
+    data: Path | None, folds: tuple[int, ...], runs: Path, card: ModelCard
+) -> tuple[Array, dict[str, Array], Array, str]:
     records = load_ptbxl(data, cache=runs / "cache").select(folds)
     truth = targets(records, _space(card))
     served = {head.output: truth[head.output] for head in card.heads}
@@ -87,9 +89,7 @@ def evaluate_published(
     console, answer = Console(), dict[str, Any]()
     for name in names:
         card = _card(repository, name, version)
-        signals, truth, patients, label = (
-            _ludb(data, calibrated) if ludb else _ptbxl(data, folds, runs, card)
-        )
+        signals, truth, patients, label = _ludb(data, calibrated) if ludb else _ptbxl(data, folds, runs, card)
         model: OnnxModel | TritonModel
         if triton:
             model = TritonModel(triton, card)

@@ -34,7 +34,11 @@ def tiny_config() -> HybridConfig:
 
 
 def test_published_version_and_refused_successor(
-    tiny_config: HybridConfig, records: Records, tmp_path: Path, contents: Any, monkeypatch: pytest.MonkeyPatch
+    tiny_config: HybridConfig,
+    records: Records,
+    tmp_path: Path,
+    contents: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     checkpoint = train(
         "tiny", tiny_config, records, TrainingSettings(epochs=1, batch=20), tmp_path / "run", progress=False

@@ -47,9 +47,14 @@ def test_an_error_while_staging_leaves_nothing(tmp_path: Path, contents: Any) ->
     repository = tmp_path / "models"
     _install(repository, "m", 1, "one")
     before = contents(tmp_path)
-    with pytest.raises(RuntimeError), staging(repository) as scratch:
-        write_text(scratch / "model.onnx", "half")
-        raise RuntimeError("killed")
+
+    def killed() -> None:
+        with staging(repository) as scratch:
+            write_text(scratch / "model.onnx", "half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        killed()
     assert contents(tmp_path) == before
     assert [p.name for p in tmp_path.iterdir()] == ["models"]
 

@@ -32,7 +32,11 @@ def test_writes_a_checkpoint_and_a_record(trained: Path, records: Records) -> No
 
 
 def test_an_interrupted_run_ends_where_an_unbroken_one_does(
-    trained: Path, tiny_config: HybridConfig, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path,
+    tiny_config: HybridConfig,
+    records: Records,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from export.training import loop
 
@@ -52,9 +56,7 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(
     assert all(torch.equal(value, mended[name]) for name, value in unbroken.items())
 
 
-def test_a_run_folder_of_another_seed_is_refused(
-    trained: Path, tiny_config: HybridConfig, records: Records
-) -> None:
+def test_a_run_folder_of_another_seed_is_refused(trained: Path, tiny_config: HybridConfig, records: Records) -> None:
     from dataclasses import replace
 
     with pytest.raises(CheckpointError, match="another configuration"):
