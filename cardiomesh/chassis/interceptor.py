@@ -40,6 +40,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        telemetry.gauge("rpc_in_flight", lambda: self._in_flight)
 
     @property
     def in_flight(self) -> int:
@@ -149,11 +150,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _enter(self) -> None:
         self._in_flight += 1
         self._idle.clear()
-        self._telemetry.level("rpc_in_flight", 1)
 
     def _leave(self) -> None:
         self._in_flight -= 1
-        self._telemetry.level("rpc_in_flight", -1)
         if self._in_flight == 0:
             self._idle.set()
 

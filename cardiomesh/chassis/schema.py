@@ -50,7 +50,7 @@ SPANS: Final[dict[str, str]] = {
 class MetricSpec:
     """One instrument."""
 
-    kind: Literal["counter", "histogram", "up_down_counter"]
+    kind: Literal["counter", "histogram", "gauge"]
     unit: str
     description: str
     attributes: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ METRICS: Final[dict[str, MetricSpec]] = {
         ("rpc.method", "rpc.grpc.status_code"),
         _LATENCY_MS,
     ),
-    "rpc_in_flight": MetricSpec("up_down_counter", "{call}", "Calls being served now."),
+    "rpc_in_flight": MetricSpec("gauge", "{call}", "Calls being served now."),
     "hop_duration": MetricSpec(
         "histogram",
         "ms",

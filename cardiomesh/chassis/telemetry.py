@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Counter, Histogram, UpDownCounter
+from opentelemetry.metrics import Counter, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -55,6 +55,8 @@ class Telemetry:
         self._tracers = TracerProvider(
             resource=resource, sampler=ParentBased(TraceIdRatioBased(trace_ratio)), shutdown_on_exit=False
         )
+        #: Where nobody listens no span is made: the caller's trace context still travels on.
+        self._recording = span_processor is not None or bool(otlp_endpoint)
         if span_processor is not None:
             self._tracers.add_span_processor(span_processor)
         self._registry = CollectorRegistry()
@@ -64,10 +66,10 @@ class Telemetry:
             self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{base}/v1/traces")))
             readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(f"{base}/v1/metrics")))
         self._meters = MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+        self._meter = self._meters.get_meter("cardiomesh")
         self._tracer = self._tracers.get_tracer("cardiomesh")
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._levels: dict[str, UpDownCounter] = {}
         self._make_instruments()
 
     @property
@@ -76,17 +78,14 @@ class Telemetry:
         return self._tracers
 
     def _make_instruments(self) -> None:
-        meter = self._meters.get_meter("cardiomesh")
         for key, spec in METRICS.items():
             name = f"cardiomesh.{key}"
             if spec.kind == "histogram":
-                self._histograms[key] = meter.create_histogram(
+                self._histograms[key] = self._meter.create_histogram(
                     name, spec.unit, spec.description, explicit_bucket_boundaries_advisory=spec.buckets
                 )
             elif spec.kind == "counter":
-                self._counters[key] = meter.create_counter(name, spec.unit, spec.description)
-            else:
-                self._levels[key] = meter.create_up_down_counter(name, spec.unit, spec.description)
+                self._counters[key] = self._meter.create_counter(name, spec.unit, spec.description)
 
     @contextmanager
     def span(
@@ -100,6 +99,15 @@ class Telemetry:
         """One span, current inside the block. An error marks it with its reason, never with its message."""
         if name not in SPANS:
             raise KeyError(f"not in the telemetry schema: span {name}")
+        if not self._recording:
+            _allowed(attributes)
+            token = otel_context.attach(parent) if parent is not None else None
+            try:
+                yield trace.INVALID_SPAN
+            finally:
+                if token is not None:
+                    otel_context.detach(token)
+            return
         span = self._tracer.start_span(name, context=parent, kind=kind, attributes=_allowed(attributes))
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             try:
@@ -122,9 +130,12 @@ class Telemetry:
         """Add one to a counter."""
         self._counters[metric].add(1, self._labels(metric, attributes))
 
-    def level(self, metric: str, change: int) -> None:
-        """Move a level up or down."""
-        self._levels[metric].add(change)
+    def gauge(self, metric: str, read: Callable[[], int]) -> None:
+        """Have a gauge read whenever somebody looks: it costs the calls nothing."""
+        spec = METRICS[metric]
+        self._meter.create_observable_gauge(
+            f"cardiomesh.{metric}", [lambda _: [Observation(read())]], spec.unit, spec.description
+        )
 
     @staticmethod
     def _labels(metric: str, attributes: Mapping[str, Value] | None) -> dict[str, Value]:
