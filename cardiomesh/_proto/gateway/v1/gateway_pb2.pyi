@@ -32,6 +32,7 @@ class AnalyzeRequest(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     BYPASS_CACHE_FIELD_NUMBER: _builtins.int
     INCLUDE_SIGNAL_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name; empty means the gateway's default."""
     model_version: _builtins.int
@@ -40,6 +41,8 @@ class AnalyzeRequest(_message.Message):
     """Compute afresh and leave the cache alone."""
     include_signal: _builtins.bool
     """Also return the decoded signal, for drawing."""
+    measure: _builtins.bool
+    """Also measure the recording: rate, intervals, axes, amplitudes."""
     @_builtins.property
     def recording(self) -> _types_pb2.Recording:
         """The recording."""
@@ -52,10 +55,11 @@ class AnalyzeRequest(_message.Message):
         model_version: _builtins.int = ...,
         bypass_cache: _builtins.bool = ...,
         include_signal: _builtins.bool = ...,
+        measure: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bypass_cache", b"bypass_cache", "include_signal", b"include_signal", "model", b"model", "model_version", b"model_version", "recording", b"recording"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bypass_cache", b"bypass_cache", "include_signal", b"include_signal", "measure", b"measure", "model", b"model", "model_version", b"model_version", "recording", b"recording"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -80,6 +84,7 @@ class AnalyzeResponse(_message.Message):
     COMPUTED_AT_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
+    MEASUREMENTS_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
     """Names this answer; give it to GetResult and Explain."""
     preprocessing_version: _builtins.str
@@ -122,6 +127,10 @@ class AnalyzeResponse(_message.Message):
     def signal(self) -> _types_pb2.Signal:
         """The decoded signal; only when asked for."""
 
+    @_builtins.property
+    def measurements(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Measurement]:
+        """What was measured; only when asked for."""
+
     def __init__(
         self,
         *,
@@ -138,10 +147,11 @@ class AnalyzeResponse(_message.Message):
         computed_at: _timestamp_pb2.Timestamp | None = ...,
         timing: _types_pb2.Timing | None = ...,
         signal: _types_pb2.Signal | None = ...,
+        measurements: _abc.Iterable[_types_pb2.Measurement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "model", b"model", "quality", b"quality", "recording", b"recording", "signal", b"signal", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "findings", b"findings", "from_cache", b"from_cache", "model", b"model", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "result_id", b"result_id", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "findings", b"findings", "from_cache", b"from_cache", "measurements", b"measurements", "model", b"model", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "result_id", b"result_id", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,8 +27,11 @@ class PrepareRequest(_message.Message):
 
     RECORDING_FIELD_NUMBER: _builtins.int
     INCLUDE_SIGNAL_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     include_signal: _builtins.bool
     """Also return the decoded signal, for drawing."""
+    measure: _builtins.bool
+    """Also measure it: rate, intervals, axes, amplitudes."""
     @_builtins.property
     def recording(self) -> _types_pb2.Recording:
         """The recording."""
@@ -38,10 +41,11 @@ class PrepareRequest(_message.Message):
         *,
         recording: _types_pb2.Recording | None = ...,
         include_signal: _builtins.bool = ...,
+        measure: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_signal", b"include_signal", "recording", b"recording"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_signal", b"include_signal", "measure", b"measure", "recording", b"recording"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -61,6 +65,7 @@ class PrepareResponse(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     RECORDING_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
+    MEASUREMENTS_FIELD_NUMBER: _builtins.int
     tensor: _builtins.bytes
     """float32 little-endian [windows, 12, 1000], millivolts at 100 Hz, standard lead order."""
     tensor_hash: _builtins.str
@@ -85,6 +90,10 @@ class PrepareResponse(_message.Message):
     def signal(self) -> _types_pb2.Signal:
         """The decoded signal at its own rate, float32 millivolts; only when asked for."""
 
+    @_builtins.property
+    def measurements(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Measurement]:
+        """What was measured; only when asked for."""
+
     def __init__(
         self,
         *,
@@ -96,10 +105,11 @@ class PrepareResponse(_message.Message):
         quality: _types_pb2.Quality | None = ...,
         recording: _types_pb2.RecordingInfo | None = ...,
         signal: _types_pb2.Signal | None = ...,
+        measurements: _abc.Iterable[_types_pb2.Measurement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["quality", b"quality", "recording", b"recording", "signal", b"signal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "signal", b"signal", "signal_hash", b"signal_hash", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measurements", b"measurements", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "signal", b"signal", "signal_hash", b"signal_hash", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

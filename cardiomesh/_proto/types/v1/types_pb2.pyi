@@ -132,6 +132,34 @@ URGENCY_CRITICAL: Urgency.ValueType  # 4
 """Now."""
 Global___Urgency: _TypeAlias = Urgency  # noqa: Y015
 
+class _MeasurementStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MeasurementStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasurementStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEASUREMENT_STATUS_UNSPECIFIED: _MeasurementStatus.ValueType  # 0
+    """Not stated."""
+    MEASUREMENT_STATUS_MEASURED: _MeasurementStatus.ValueType  # 1
+    """Measured."""
+    MEASUREMENT_STATUS_ABSENT: _MeasurementStatus.ValueType  # 2
+    """The thing to be measured is not there, such as the P wave in atrial fibrillation."""
+    MEASUREMENT_STATUS_NOT_EVALUABLE: _MeasurementStatus.ValueType  # 3
+    """It cannot be told from this recording."""
+
+class MeasurementStatus(_MeasurementStatus, metaclass=_MeasurementStatusEnumTypeWrapper):
+    """Whether a measurement could be made."""
+
+MEASUREMENT_STATUS_UNSPECIFIED: MeasurementStatus.ValueType  # 0
+"""Not stated."""
+MEASUREMENT_STATUS_MEASURED: MeasurementStatus.ValueType  # 1
+"""Measured."""
+MEASUREMENT_STATUS_ABSENT: MeasurementStatus.ValueType  # 2
+"""The thing to be measured is not there, such as the P wave in atrial fibrillation."""
+MEASUREMENT_STATUS_NOT_EVALUABLE: MeasurementStatus.ValueType  # 3
+"""It cannot be told from this recording."""
+Global___MeasurementStatus: _TypeAlias = MeasurementStatus  # noqa: Y015
+
 @_typing.final
 class Signal(_message.Message):
     """A 12-lead signal as plain numbers."""
@@ -531,6 +559,54 @@ class Finding(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class Measurement(_message.Message):
+    """One measurement on the recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    LOINC_FIELD_NUMBER: _builtins.int
+    LEAD_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Stable key such as "qt_interval"."""
+    loinc: _builtins.str
+    """LOINC code, empty where there is none."""
+    lead: _builtins.str
+    """Standard lead name; empty for a measurement over all leads."""
+    value: _builtins.float
+    """The value; only when measured."""
+    unit: _builtins.str
+    """UCUM code of its unit, such as "ms" or "mV"."""
+    status: Global___MeasurementStatus.ValueType
+    """Whether it could be made."""
+    reason: _builtins.str
+    """Why not, in words; empty when measured."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        loinc: _builtins.str = ...,
+        lead: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+        unit: _builtins.str = ...,
+        status: Global___MeasurementStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "key", b"key", "lead", b"lead", "loinc", b"loinc", "reason", b"reason", "status", b"status", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Measurement: _TypeAlias = Measurement  # noqa: Y015
 
 @_typing.final
 class ModelRef(_message.Message):
