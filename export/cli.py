@@ -34,6 +34,8 @@ def train(
         list[int] | None, typer.Option(help="Training folds to leave out (cross-fitting a teacher).")
     ] = None,
     teacher: Annotated[Path | None, typer.Option(help="Cross-fitted probabilities (.npz) to distil.")] = None,
+    initial: Annotated[Path | None, typer.Option(help="Checkpoint to start from (fine-tuning).")] = None,
+    rhythm_weight: Annotated[float | None, typer.Option(help="Weight of the rhythm task in the loss.")] = None,
     label: Annotated[str, typer.Option(help="Suffix of the run's folder.")] = "",
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
@@ -54,10 +56,11 @@ def train(
             learning_rate=learning_rate,
             seed=seed,
             threads=threads,
+            rhythm_weight=rhythm_weight,
             training_folds=folds,
         )
         suffix = "".join(f"-x{f}" for f in (leave_out or [])) + (f"-{label}" if label else "")
-        path = run(name, config, records, settings, runs / f"{name}-s{seed}{suffix}", teacher, progress)
+        path = run(name, config, records, settings, runs / f"{name}-s{seed}{suffix}", teacher, progress, initial)
         typer.echo(path)
 
 
@@ -83,6 +86,25 @@ def publish(
     for name in model:
         source = checkpoint or runs / f"{name}-s1" / "checkpoint.pt"
         typer.echo(run(name, source, records, repository, ludb, attribution, version, overwrite))
+
+
+@app.command()
+def ensemble(
+    model: ModelOption,
+    name: Annotated[str, typer.Option(help="Name of the ensemble.")] = "ensemble",
+    data: DataOption = None,
+    ludb: Annotated[Path | None, typer.Option(help="LUDB folder for the external figures.")] = None,
+    runs: RunsOption = Path("runs"),
+    repository: RepositoryOption = Path("model_repository"),
+    version: Annotated[int | None, typer.Option(help="Version number (default: the next one).")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace that version; only before a release.")] = False,
+) -> None:
+    """Publish the mean of the newest versions of some models, if it beats its best member."""
+    from export.publishing.ensemble import publish_ensemble
+    from export.training.ptbxl import load_ptbxl
+
+    records = load_ptbxl(data, cache=runs / "cache")
+    typer.echo(publish_ensemble(name, tuple(model), records, repository, ludb, version, overwrite))
 
 
 @app.command()

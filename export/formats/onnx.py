@@ -27,11 +27,11 @@ from export.architectures.attribution import Attribution
 from export.architectures.hybrid import Hybrid
 from export.errors import ParityError
 
-__all__ = ["OPSET", "compare", "export_attribution", "export_network", "run_onnx"]
+__all__ = ["IR_VERSION", "OPSET", "compare", "export_attribution", "export_network", "run_onnx"]
 
 OPSET: Final = 18
 #: The oldest IR that opset 18 allows: ONNX Runtime 1.14 and everything since can read it.
-_IR_VERSION: Final = 8
+IR_VERSION: Final = 8
 _SMALLEST_STORED_IN_HALF: Final = 64
 FloatArray = npt.NDArray[np.float32]
 
@@ -102,7 +102,7 @@ def _export(
     model = program.model_proto
     _strip(model)
     _store_in_half(model)
-    model.ir_version = _IR_VERSION
+    model.ir_version = IR_VERSION
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     onnx.checker.check_model(model, full_check=True)
     domains = {entry.domain: entry.version for entry in model.opset_import}

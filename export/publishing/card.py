@@ -25,11 +25,12 @@ from cardiomesh.ecg.statements import taxonomy
 from export.architectures import Hybrid
 from export.calibration.temperature import fit_temperature, sigmoid
 from export.calibration.thresholds import choose_threshold
+from export.formats.combine import Member
 from export.training.labels import LabelSpace
 from export.training.ptbxl import CITATION, LICENCE, Records
 from export.training.settings import TRAINING_FOLDS, VALIDATION_FOLD
 
-__all__ = ["INTENDED_USE", "LIMITS", "calibrated_heads", "draft_card"]
+__all__ = ["INTENDED_USE", "LIMITS", "calibrated_heads", "draft_card", "ensemble_card"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -131,4 +132,33 @@ def draft_card(
         metrics=metrics,
         intended_use=INTENDED_USE,
         limits=LIMITS,
+    )
+
+
+def ensemble_card(
+    name: str, version_number: int, members: list[Member], cards: list[ModelCard], heads: tuple[Head, ...]
+) -> ModelCard:
+    """The card of an ensemble over published versions; input, data and limits are its members'."""
+    first = cards[0]
+    listed = [
+        {"name": m.name, "version": m.version, "weight": round(m.weight, 6), "temperatures": dict(m.temperatures)}
+        for m in members
+    ]
+    return ModelCard(
+        name=name,
+        version=version_number,
+        description="Mean of the calibrated logits of " + ", ".join(f"{m.name} {m.version}" for m in members) + ".",
+        created=datetime.now(UTC).replace(microsecond=0),
+        code_version=_code_version(),
+        architecture=Architecture(
+            family="ensemble",
+            parameters=sum(card.architecture.parameters for card in cards),
+            config={"members": listed, "combination": f"{name}_combination"},
+        ),
+        input=first.input,
+        heads=heads,
+        attribution=None,
+        data=first.data,
+        intended_use=INTENDED_USE,
+        limits=(*LIMITS, "No attribution graph is served for the ensemble; explain a member instead."),
     )

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from cardiomesh.cards import CARD_FILE, Artifact, Metric, ModelCard, load_card
+from cardiomesh.cards import CARD_FILE, Artifact, load_card
 from export.architectures import trainable_parameters
 from export.architectures.served import served_network
 from export.errors import ParityError
 from export.formats.onnx import export_attribution, export_network
 from export.publishing.card import calibrated_heads, draft_card
 from export.publishing.gate import GateReport, accuracy_change, latency_ratio, neighbour_effect, pass_gate
+from export.publishing.measure import measure
 from export.publishing.readme import model_readme
 from export.publishing.repository import (
     file_digest,
@@ -27,26 +28,11 @@ from export.publishing.repository import (
 from export.publishing.triton import attribution_config, prediction_config
 from export.training.checkpoint import load_network
 from export.training.labels import SUPERCLASSES, LabelSpace, targets
-from export.training.ludb import load_ludb
 from export.training.ptbxl import Records
 from export.training.settings import TRAINING_FOLDS, VALIDATION_FOLD
-from export.validation.evaluate import Evaluation, evaluate
-from export.validation.scoring import OnnxModel, probabilities
+from export.validation.scoring import OnnxModel
 
 __all__ = ["publish"]
-
-
-def _metrics(card: ModelCard, result: Evaluation, data: str, command: str) -> list[Metric]:
-    rows = [
-        Metric(name=name, value=v["value"], low=v.get("low"), high=v.get("high"), data=data, command=command)
-        for name, v in result.summary.items()
-    ]
-    rows += [
-        Metric(name=f"auc_{code}", value=values["auc"], data=data, command=command)
-        for code, values in result.classes.items()
-        if np.isfinite(values["auc"])
-    ]
-    return rows
 
 
 def publish(
@@ -76,21 +62,8 @@ def publish(
         logits = model.logits(validation.signals)
         heads = calibrated_heads(space, logits, truth, training_records)
         card = draft_card(name, number, network, trainable_parameters(trained), heads, records)
-        served = {head.output: truth[head.output] for head in heads}
         _gate(name, model, repository, space, logits, truth, validation)
-        result = evaluate(card, probabilities(card, logits), served, validation.table["patient_id"].to_numpy())
-        command = f"python -m export evaluate --model {name} --fold {VALIDATION_FOLD}"
-        metrics = _metrics(card, result, f"PTB-XL fold {VALIDATION_FOLD}, {len(validation)} records", command)
-        external: Evaluation | None = None
-        if ludb is not None:
-            signals, superclasses, ids = load_ludb(ludb)
-            external = evaluate(card, probabilities(card, model.logits(signals)), {"statements": superclasses}, ids)
-            metrics += _metrics(
-                card,
-                external,
-                f"LUDB, {len(ids)} records",
-                f"python -m export evaluate --model {name} --ludb",
-            )
+        card, result, external = measure(card, model, validation, truth, ludb)
         artifacts: dict[str, Artifact] = {}
 
         def add(path: Path, key: str) -> None:
@@ -105,7 +78,6 @@ def publish(
             add(side / "model.onnx", f"{explained}/{number}/model.onnx")
         card = card.model_copy(
             update={
-                "metrics": tuple(metrics),
                 "artifacts": artifacts,
                 "attribution": explained if attribution else None,
             }

@@ -29,9 +29,10 @@ def _class_table(card: ModelCard, result: Evaluation) -> list[str]:
     return lines
 
 
-def model_readme(card: ModelCard, result: Evaluation, external: Evaluation | None) -> str:
+def model_readme(card: ModelCard, result: Evaluation, external: tuple[Evaluation, ...] = ()) -> str:
     """Markdown for ``model_repository/NAME/README.md``."""
-    size = sum(a.bytes for key, a in card.artifacts.items() if key.startswith(f"{card.name}/"))
+    explained = f"{card.attribution}/"
+    size = sum(a.bytes for key, a in card.artifacts.items() if not key.startswith(explained))
     lines = [
         f"# {card.name}, version {card.version}",
         "",
@@ -55,20 +56,27 @@ def model_readme(card: ModelCard, result: Evaluation, external: Evaluation | Non
         "Value and 95 % interval (bootstrap by patient, 1,000 draws). Fold 9 chose the thresholds and, between runs, "
         "the network; its figures are therefore slightly hopeful.",
         "",
-        "| figure | fold 9 | LUDB (external, 100 records) |",
-        "|---|---|---|",
+        "| figure | fold 9 | LUDB (external, 100 records) | LUDB as its headers scale it |",
+        "|---|---|---|---|",
     ]
     for name, row in result.summary.items():
-        other = external.summary.get(name) if external else None
-        lines.append(f"| {name} | {_figure(row)} | {_figure(other) if other else '–'} |")
-    lines += ["", f"`python -m export evaluate --model {card.name} --fold 9` and `… --ludb` print them.", ""]
+        rows = [part.summary.get(name) for part in external]
+        figures = [_figure(other) if other else "–" for other in rows] or ["–", "–"]
+        lines.append(f"| {name} | {_figure(row)} | {' | '.join(figures)} |")
+    lines += [
+        "",
+        f"`python -m export evaluate --model {card.name} --fold 9`, `… --ludb --calibrated` and `… --ludb` print them.",
+        "LUDB's headers scale every lead to a range of 1 mV; its integers, as microvolts, have the true amplitudes.",
+        "",
+    ]
     if external:
         lines += [
             "LUDB per superclass (AUC): "
             + ", ".join(
-                f"{code} {row['auc']:.3f} ({int(row['positives'])} positives)" for code, row in external.classes.items()
+                f"{code} {row['auc']:.3f} ({int(row['positives'])} positives)"
+                for code, row in external[0].classes.items()
             )
-            + ". Its HYP labels are liberal and only 4 of its first 100 recordings are normal.",
+            + ". Its HYP labels are liberal, and only 4 of its first 100 recordings are normal.",
             "",
         ]
     lines += ["## Classes (fold 9)", "", *_class_table(card, result), "", "## Limits", ""]

@@ -19,7 +19,7 @@ from export.architectures import Hybrid, HybridConfig, trainable_parameters
 from export.errors import CheckpointError
 from export.training.augment import augment, mixup
 from export.training.average import WeightAverage
-from export.training.checkpoint import read_checkpoint, save_checkpoint
+from export.training.checkpoint import load_network, read_checkpoint, save_checkpoint
 from export.training.labels import SUPERCLASSES, LabelSpace, build_label_space, targets
 from export.training.losses import multi_task_loss
 from export.training.ptbxl import Records
@@ -103,9 +103,11 @@ def train(
     folder: Path,
     teacher: Path | None = None,
     progress: bool = True,
+    initial: Path | None = None,
 ) -> Path:
     """Train one network into ``folder`` (checkpoint.pt, record.json) and return the checkpoint's path.
 
+    ``initial`` is a checkpoint to start from instead of random weights (fine-tuning).
     A run that was interrupted goes on after its last whole epoch; a finished one returns at once.
     """
     torch.set_num_threads(settings.threads)
@@ -121,6 +123,11 @@ def train(
 
     torch.manual_seed(settings.seed)
     network = Hybrid(config)
+    if initial is not None:
+        started, _ = load_network(initial)
+        if started.config.as_dict() != config.as_dict():
+            raise CheckpointError(f"{initial} holds another network or other classes than {name}")
+        network.load_state_dict(started.state_dict())
     average = WeightAverage(network, settings.average_decay)
     steps = settings.epochs * -(-len(signals) // settings.batch)
     optimiser, schedule = _optimiser(network, settings, steps)
@@ -133,6 +140,7 @@ def train(
         "data": records.name,
         "data_sha256": records.digest(),
         "teacher": teacher.name if teacher else None,
+        "initial": initial.parent.name if initial else None,
         "epochs": [],
     }
     if path.is_file():
@@ -146,6 +154,8 @@ def train(
         schedule.load_state_dict(state["schedule"])
         start = state["epoch"]
         record = json.loads((folder / "record.json").read_text())
+        if record["settings"] != json.loads(json.dumps(settings.as_dict())):
+            record.setdefault("resumed_with", []).append({"epoch": start, "settings": settings.as_dict()})
     for epoch in range(start, settings.epochs):
         began = time.monotonic()
         loss = _epoch(network, average, optimiser, schedule, (signals, target), settings, epoch, progress)

@@ -18,7 +18,7 @@ from export.training.labels import SUPERCLASSES, LabelSpace, targets
 from export.training.ludb import load_ludb
 from export.training.ptbxl import default_data_folder, load_ptbxl
 from export.validation.evaluate import Evaluation, evaluate
-from export.validation.scoring import OnnxModel, TritonModel, probabilities
+from export.validation.scoring import TritonModel, open_model, probabilities
 
 __all__ = ["evaluate_published"]
 
@@ -90,11 +90,7 @@ def evaluate_published(
     for name in names:
         card = _card(repository, name, version)
         signals, truth, patients, label = _ludb(data, calibrated) if ludb else _ptbxl(data, folds, runs, card)
-        model: OnnxModel | TritonModel
-        if triton:
-            model = TritonModel(triton, card)
-        else:
-            model = OnnxModel.open(repository / name / str(card.version) / "model.onnx")
+        model = TritonModel(triton, card) if triton else open_model(repository, card)
         result = evaluate(card, probabilities(card, model.logits(signals)), truth, patients)
         answer[name] = {"version": card.version, "data": label, "served": bool(triton), **result.as_dict()}
         if not as_json:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,19 @@ import onnxruntime
 from cardiomesh.cards import ModelCard
 from export.calibration.temperature import sigmoid
 from export.errors import WorkshopError
+from export.formats.combine import Member
 
-__all__ = ["OnnxModel", "TritonModel", "probabilities"]
+__all__ = ["EnsembleModel", "OnnxModel", "Scorer", "TritonModel", "open_model", "probabilities"]
 
 FloatArray = npt.NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """Anything that turns signals into logits."""
+
+    def logits(self, signals: FloatArray) -> dict[str, FloatArray]:
+        """Each output for ``signals`` [N, 12, 1000]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,40 @@ class OnnxModel:
             for i in range(0, len(signals), batch)
         ]
         return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class EnsembleModel:
+    """What Triton's ensemble scheduler does, in this process: the members, then the combining graph."""
+
+    members: Mapping[str, OnnxModel]
+    combination: OnnxModel
+    order: tuple[Member, ...]
+    heads: tuple[str, ...]
+
+    def logits(self, signals: FloatArray) -> dict[str, FloatArray]:
+        """Each output for ``signals`` [N, 12, 1000]."""
+        single = {name: model.logits(signals) for name, model in self.members.items()}
+        flat = {m.tensor(head): single[m.name][head] for m in self.order for head in self.heads}
+        return dict(zip(self.heads, self.combination.session.run(list(self.heads), flat), strict=True))
+
+
+def open_model(repository: Path, card: ModelCard) -> Scorer:
+    """A published version in this process, be it one network or an ensemble."""
+
+    def graph(name: str, version: int) -> OnnxModel:
+        return OnnxModel.open(repository / name / str(version) / "model.onnx")
+
+    if card.architecture.family != "ensemble":
+        return graph(card.name, card.version)
+    config = card.architecture.config
+    members = tuple(Member(m["name"], m["version"], m["temperatures"], m["weight"]) for m in config["members"])
+    return EnsembleModel(
+        {m.name: graph(m.name, m.version) for m in members},
+        graph(config["combination"], card.version),
+        members,
+        tuple(head.output for head in card.heads),
+    )
 
 
 @dataclass(frozen=True)
