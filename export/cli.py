@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from export.errors import WorkshopError
+from cardiomesh.errors import CardioMeshError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
@@ -62,6 +62,23 @@ def train(
         suffix = "".join(f"-x{f}" for f in (leave_out or [])) + (f"-{label}" if label else "")
         path = run(name, config, records, settings, runs / f"{name}-s{seed}{suffix}", teacher, progress, initial)
         typer.echo(path)
+
+
+@app.command()
+def onnx(
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint to export.")],
+    out: Annotated[Path, typer.Option(help="Folder for model.onnx and attribution.onnx.")],
+    attribution: Annotated[bool, typer.Option(help="Also write the attribution graph.")] = True,
+) -> None:
+    """Write the ONNX files of a checkpoint without publishing them; prints the largest difference seen."""
+    from export.architectures.served import served_network
+    from export.formats.onnx import export_attribution, export_network
+    from export.training.checkpoint import load_network
+
+    network = served_network(load_network(checkpoint)[0])
+    typer.echo(f"{out / 'model.onnx'}: {export_network(network, out / 'model.onnx'):.1e}")
+    if attribution:
+        typer.echo(f"{out / 'attribution.onnx'}: {export_attribution(network, out / 'attribution.onnx'):.1e}")
 
 
 @app.command()
@@ -153,6 +170,6 @@ def main() -> None:
     """Run the command line; a mistake of the caller is one line and exit code 2."""
     try:
         app()
-    except WorkshopError as error:
+    except CardioMeshError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise SystemExit(2) from None

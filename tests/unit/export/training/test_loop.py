@@ -81,3 +81,17 @@ def test_broken_checkpoints_are_one_clear_error(trained: Path, tmp_path: Path) -
 def test_macro_auc_leaves_out_classes_with_one_outcome() -> None:
     truth = np.array([[0, 1], [1, 1], [0, 1]], dtype=np.float32)
     assert macro_auc(truth, np.array([[0.1, 0.5], [0.9, 0.5], [0.2, 0.5]], dtype=np.float32)) == 1.0
+
+
+def test_fine_tuning_starts_from_the_given_weights(
+    trained: Path, tiny_config: HybridConfig, records: Records, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    still = replace(SETTINGS, epochs=1, learning_rate=1e-12, weight_decay=0.0)
+    tuned = train("tiny", tiny_config, records, still, tmp_path / "c", progress=False, initial=trained)
+    before, after = read_checkpoint(trained)["average"], read_checkpoint(tuned)["average"]
+    assert torch.allclose(before["embed.weight"], after["embed.weight"], atol=1e-6)
+    other = replace(tiny_config, growth=8)
+    with pytest.raises(CheckpointError, match="another network"):
+        train("tiny", other, records, still, tmp_path / "d", progress=False, initial=trained)

@@ -1,0 +1,47 @@
+"""The command line as a person meets it: a mistake is one clear line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.cli import main
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["export", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--model", "hybrid_huge"), "there are edge_optimized, hybrid_full, hybrid_mobile"),
+        (("train", "--model", "edge_optimized", "--data", "{tmp}"), "holds no ptbxl_database.csv"),
+        (("onnx", "--checkpoint", "{tmp}/none.pt", "--out", "{tmp}"), "none.pt does not exist"),
+        (("evaluate", "--model", "m", "--repository", "{tmp}"), "holds no such version of m"),
+        (("rollback", "--model", "m", "--repository", "{tmp}"), "there is none to go back to"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = _run(monkeypatch, *(a.format(tmp=tmp_path) for a in arguments))
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    assert all(command in text for command in ("train", "onnx", "publish", "ensemble", "rollback", "evaluate"))
