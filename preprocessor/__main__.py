@@ -6,14 +6,23 @@ from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2
 from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
+from preprocessor.decoding.isolation import WorkerPool
 from preprocessor.servicer import PreprocessorServicer
 from preprocessor.settings import PreprocessorSettings
 
 
 def build(settings: PreprocessorSettings, telemetry: Telemetry) -> Application:
     """Wire the preprocessor. It needs no other part of the mesh."""
+    workers = WorkerPool(
+        settings.decode_workers, seconds=settings.decode_seconds, memory_mib=settings.decode_memory_mib
+    )
+    if settings.decode_warm:
+        workers.start()
     servicer = PreprocessorServicer(
-        telemetry, quality_threshold=settings.quality_threshold, threads=settings.preprocessor_threads
+        telemetry,
+        workers,
+        quality_threshold=settings.quality_threshold,
+        threads=settings.preprocessor_threads,
     )
     return Application(
         name="preprocessor",

@@ -9,6 +9,7 @@ from cardiomesh.ecg.hashing import MILLIVOLTS_PER_COUNT, canonical, signal_hash,
 from cardiomesh.ecg.quality import REJECT_BELOW, Quality, grade
 from cardiomesh.ecg.recording import Recording
 from preprocessor.decoding import RecordingInput, decode
+from preprocessor.decoding.registry import Isolated, decode_known
 from preprocessor.validation import check_fitness, check_form
 
 __all__ = ["Prepared", "make_ready", "prepare", "read"]
@@ -27,9 +28,9 @@ class Prepared:
     preprocessing_version: str
 
 
-def read(request: RecordingInput) -> Recording:
+def read(request: RecordingInput, isolated: Isolated = decode_known) -> Recording:
     """Decode, and refuse what no model could take."""
-    recording = decode(request)
+    recording = decode(request, isolated)
     check_form(recording)
     return recording
 

@@ -12,6 +12,7 @@ from opentelemetry import trace
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh.chassis.telemetry import Telemetry, Value
+from preprocessor.decoding.isolation import WorkerPool
 from preprocessor.messages import from_recording, to_response
 from preprocessor.prepare import make_ready, read
 
@@ -21,8 +22,9 @@ __all__ = ["PreprocessorServicer"]
 class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
     """cardiomesh.preprocessor.v1.Preprocessor. Work runs in threads, so that health answers under any load."""
 
-    def __init__(self, telemetry: Telemetry, *, quality_threshold: float, threads: int) -> None:
+    def __init__(self, telemetry: Telemetry, workers: WorkerPool, *, quality_threshold: float, threads: int) -> None:
         self._telemetry = telemetry
+        self._workers = workers
         self._quality_threshold = quality_threshold
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
 
@@ -35,7 +37,7 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
 
     def _prepare(self, request: preprocessor_pb2.PrepareRequest) -> preprocessor_pb2.PrepareResponse:
         with self._telemetry.span("prepare.decode", {}) as span:
-            recording = read(from_recording(request.recording))
+            recording = read(from_recording(request.recording), self._workers.decode)
             self._telemetry.describe(span, {"cardiomesh.format": recording.format})
         with self._telemetry.span("prepare.condition", {}) as span:
             prepared = make_ready(recording, self._quality_threshold)
@@ -51,5 +53,6 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
         self._telemetry.describe(span, facts)
 
     async def close(self) -> None:
-        """Stop the threads; what runs is finished first."""
+        """Stop threads and workers; what runs is finished first."""
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._workers.close)

@@ -23,3 +23,9 @@ class PreprocessorSettings(ServiceSettings):
         ge=1,
         description="Threads that decode and condition, beside the event loop.",
     )
+    decode_workers: int = Field(1, ge=1, description="Processes that decode vendor formats in isolation.")
+    decode_seconds: float = Field(10.0, gt=0, description="Longest time one vendor file may take, in seconds.")
+    decode_memory_mib: int = Field(
+        512, ge=64, description="Memory one vendor file may take on top of the reader's own, in MiB."
+    )
+    decode_warm: bool = Field(True, description="Start a decoding process at once, not with the first vendor file.")

@@ -81,6 +81,10 @@ FLAT_AMPLITUDE: Final = 0.05
 _EINTHOVEN_ERROR: Final = 0.01
 #: So few samples at an extreme cannot be clipping.
 _FEW: Final = 3
+#: Larger steps than this (mV) mean a wrong scale: IEC 60601-2-25 asks recorders for 5 µV, old ones had 10.
+_COARSE_STEP: Final = 0.0125
+_COARSE_SCORE: Final = 0.75
+_STEP_SAMPLES: Final = 2500
 _SQRT6: Final = 6.0**0.5
 
 
@@ -251,7 +255,25 @@ def grade(
         score = float(scores[column])
         height = round(float(measured["amplitude"][column]), 4)
         graded.append(LeadQuality(lead, _grade_of(score, REJECT_BELOW), round(score, 4), reasons, height))
-    return Quality(whole, round(overall, 4), tuple(graded))
+    remarks = _coarse(millivolts)
+    if remarks and whole is not Grade.REJECT:
+        overall, whole = min(overall, _COARSE_SCORE), _grade_of(min(overall, _COARSE_SCORE), reject_below)
+    return Quality(whole, round(overall, 4), tuple(graded), remarks)
+
+
+def _coarse(millivolts: FloatArray) -> tuple[Reason, ...]:
+    """Whether the signal comes in steps larger than recorders have: then its scale is wrong, and so are amplitudes.
+
+    IEC 60601-2-25 asks for 5 µV or finer. The step is the smallest difference between values of the liveliest lead.
+    """
+    lead = millivolts[int(np.argmax(np.ptp(millivolts[:, :_STEP_SAMPLES], axis=1)))]
+    values = np.sort(lead[:_STEP_SAMPLES])
+    steps = np.diff(values)
+    steps = steps[steps > 1e-6]
+    if not len(steps) or float(steps.min()) <= _COARSE_STEP:
+        return ()
+    step = float(steps.min())
+    return (Reason("COARSE_RESOLUTION", f"steps of {step * 1e3:.1f} µV, coarser than recorders have: check the scale"),)
 
 
 def _forgive_perpendicular(

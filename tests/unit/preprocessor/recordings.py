@@ -23,7 +23,7 @@ def heart(seconds: float = 10.0, rate: float = 500.0, seed: int = 7, noise: floa
     """A plausible 12-lead ECG in µV: P, QRS and T as bumps, lead by lead, obeying Einthoven's law; int16 [12, n]."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
-    beats = np.arange(0.35, seconds + 1, 0.8)
+    period = 0.8
     bumps = (  # delay s, width s, height mV
         (-0.16, 0.025, 0.12),
         (-0.03, 0.008, -0.1),
@@ -31,7 +31,8 @@ def heart(seconds: float = 10.0, rate: float = 500.0, seed: int = 7, noise: floa
         (0.03, 0.01, -0.3),
         (0.25, 0.05, 0.3),
     )
-    base = np.array([sum(h * np.exp(-0.5 * ((t - b - d) / w) ** 2) for b in beats) for d, w, h in bumps])
+    phases = [(t - 0.35 - d + period / 2) % period - period / 2 for d, _, _ in bumps]
+    base = np.array([h * np.exp(-0.5 * (p / w) ** 2) for p, (_, w, h) in zip(phases, bumps, strict=True)])
     gains = {"I": 0.5, "II": 1.5, "V1": -0.6, "V2": -0.9, "V3": 0.7, "V4": 1.4, "V5": 1.2, "V6": 0.9}
     mixes = {lead: gain * rng.uniform(0.9, 1.1, len(base)) for lead, gain in gains.items()}
     free = {lead: mix @ base + noise * rng.standard_normal(len(t)) for lead, mix in mixes.items()}

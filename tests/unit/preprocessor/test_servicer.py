@@ -35,7 +35,7 @@ def spans() -> InMemorySpanExporter:
 @pytest.fixture
 async def service(spans: InMemorySpanExporter) -> AsyncIterator[RunningService]:
     telemetry = Telemetry("preprocessor", span_processor=SimpleSpanProcessor(spans))
-    settings = PreprocessorSettings(grpc_address="127.0.0.1:0", http_address="127.0.0.1:0")
+    settings = PreprocessorSettings(grpc_address="127.0.0.1:0", http_address="127.0.0.1:0", decode_warm=False)
     async with running(settings, build(settings, telemetry), telemetry) as started:
         yield started
     telemetry.close()
@@ -120,6 +120,14 @@ async def test_bad_input_is_a_typed_error_and_the_service_lives(service: Running
         await prepare(service, make())
     assert reason in [violation.reason for violation in caught.value.violations]
     assert (await prepare(service, signal())).tensor_hash
+
+
+async def test_an_isolated_format_goes_through_a_worker(service: RunningService) -> None:
+    table = ["time [s]," + ",".join(f"{lead} [uV]" for lead in STANDARD_LEADS)]
+    table += [f"{k / 500:.3f}," + ",".join(map(str, row)) for k, row in enumerate(heart().T)]
+    answer = await prepare(service, file("\n".join(table).encode()))
+    assert answer.recording.format == "csv"
+    assert answer.signal_hash == (await prepare(service, signal())).signal_hash
 
 
 async def test_a_truncated_dicom(service: RunningService, dicom_file: bytes) -> None:

@@ -1,0 +1,87 @@
+"""How each vendor format is recognised: by its own marks near the start, never by a name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["is_contec", "is_csv", "is_edf", "is_ishne", "is_kardia_json", "is_mfer", "is_scp", "xml_root"]
+
+_START: Final = 16_384
+_ROOT: Final = re.compile(r"<(?![?!])(?:[\w.-]+:)?([\w.-]+)")
+#: Root element, in lower case → format.
+XML_FORMATS: Final[Mapping[str, str]] = {
+    "annotatedecg": "aecg",
+    "restingecg": "muse",
+    "restingecgdata": "sierra",
+}
+
+
+def xml_root(content: bytes) -> str:
+    """The name of the root element in lower case; empty where it is not XML. Nothing is parsed or expanded."""
+    start = content[:_START]
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"), (b"\xef\xbb\xbf", "utf-8")):
+        if start.startswith(mark):
+            text = start[len(mark) :].decode(encoding, "ignore")
+            break
+    else:
+        text = start.decode("latin-1")
+    text = text.lstrip()
+    if not text.startswith("<"):
+        return ""
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!DOCTYPE[^>\[]*(?:\[.*?\])?\s*>", "", text, flags=re.DOTALL)
+    match = _ROOT.search(text)
+    return match.group(1).lower() if match else ""
+
+
+def is_scp(content: bytes) -> bool:
+    """SCP-ECG: section 0 follows checksum and size, and names itself."""
+    return content[16:22] == b"SCPECG" or (content[8:10] == b"\0\0" and content[14:16] in (b"\x14\x14", b"\x0d\x0d"))
+
+
+def is_edf(content: bytes) -> bool:
+    """EDF and EDF+: version 0 and a numeric header size, number of records and of signals in ASCII."""
+    if content[:8] != b"0       " or len(content) < 256:
+        return False
+    sizes = (content[184:192].strip(), content[252:256].strip())
+    return all(size.isdigit() for size in sizes) and int(sizes[0]) == 256 * (int(sizes[1]) + 1)
+
+
+def is_ishne(content: bytes) -> bool:
+    """ISHNE Holter standard format, version 1."""
+    return content[:8] == b"ISHNE1.0"
+
+
+def is_mfer(content: bytes) -> bool:
+    """MFER: a preamble tag (40h) that says so."""
+    return content[:1] == b"\x40" and content[2:5] == b"MFR"
+
+
+def is_kardia_json(content: bytes) -> bool:
+    """AliveCor Kardia: a JSON object with samples per lead."""
+    start = content[:_START].lstrip(b"\xef\xbb\xbf \r\n\t")
+    if not start.startswith(b"{") or b'"samples"' not in start.replace(b"'", b'"'):
+        return False
+    try:
+        return isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def is_contec(content: bytes) -> bool:
+    """Contec ECG90A: a number, a local time at byte 10, and frames of eight samples to the end."""
+    return re.match(rb"\d+\0{2,}", content[:10]) is not None and (
+        re.match(rb"\d{4}-\d\d?-\d\d? \d\d?:\d\d:\d\d\0", content[10:34]) is not None
+    )
+
+
+def is_csv(content: bytes) -> bool:
+    """Text in lines with at least one separator in the first; no control characters."""
+    start = content[:4096]
+    if not start or re.search(rb"[\0-\x08\x0e-\x1f]", start):
+        return False
+    first = start.splitlines()[0]
+    return b"," in first or b";" in first or b"\t" in first
