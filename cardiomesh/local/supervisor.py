@@ -209,11 +209,10 @@ class Supervisor:
             for process in processes:
                 process.terminate()
             for process in processes:
-                was_running = process.running
                 process.wait_or_kill(began + process.child.stop_within)
-                if was_running:
+                if process.record.state not in (ProcessState.DONE, ProcessState.FAILED):
                     process.record.state = ProcessState.STOPPED
-                    self._note_child(process)
+                self._note_child(process)
 
     def _bury_predecessor(self) -> None:
         """Remove what a supervisor that was killed may have left: we hold its lock, so it is dead."""
