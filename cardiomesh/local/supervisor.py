@@ -38,6 +38,8 @@ _PROBE_EVERY: Final = 0.15
 #: More deaths than this within the window are a crash loop: restarting does not help.
 MAX_DEATHS: Final = 3
 DEATH_WINDOW: Final = 60.0
+#: Nothing is left to stop, or there never was.
+_ENDED: Final = (ProcessState.WAITING, ProcessState.DONE, ProcessState.FAILED)
 _FIRST_BACKOFF: Final = 0.25
 _SETTLED: Final = (ProcessState.READY, ProcessState.DONE)
 
@@ -210,7 +212,7 @@ class Supervisor:
                 process.terminate()
             for process in processes:
                 process.wait_or_kill(began + process.child.stop_within)
-                if process.record.state not in (ProcessState.DONE, ProcessState.FAILED):
+                if process.record.state not in _ENDED:
                     process.record.state = ProcessState.STOPPED
                 self._note_child(process)
 
