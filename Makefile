@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess clean
+        bench-preprocess bench-gateway evaluate clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ train: $(VENV)/.dev ## Train edge_optimized and hybrid_mobile on the PTB-XL fold
 
 bench-preprocess: $(VENV)/.dev ## CPU time of preparing one recording.
 	@$(BIN)/python benchmarks/preprocess.py
+
+bench-gateway: $(VENV)/.demo ## What the gateway costs, beside Triton alone and a bare forwarder.
+	@$(BIN)/python benchmarks/gateway.py
+
+evaluate: $(VENV)/.dev ## Fold 9 of PTB-XL (CARDIOMESH_DATA) through the served models.
+	@$(BIN)/python -m export evaluate
 
 clean: ## Remove what was built: environments, caches, outputs.
 	@rm -rf $(VENV) .runtime out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
