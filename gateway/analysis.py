@@ -22,6 +22,7 @@ from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, ResultM
 from gateway.cache import ResultCache, cache_key
 from gateway.catalogue import Catalogue, Model
 from gateway.findings import findings
+from gateway.flights import Flights
 from gateway.inference import Inference
 
 __all__ = ["Analysis"]
@@ -75,6 +76,7 @@ class Analysis:
         self._cache = cache
         self._inference = inference
         self._tenant = tenant
+        self._flights: Flights[Answer] = Flights()
         self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = Hop(
             "preprocessor", preprocessor_pb2_grpc.PreprocessorStub(preprocessor).Prepare, telemetry
         )
@@ -87,42 +89,58 @@ class Analysis:
         watch = _Stopwatch()
         recording = _recording(request.recording)
         model = self._catalogue.resolve(request.model, request.model_version)
-        prepared = None
+        if request.bypass_cache:
+            answer = await self._answer_afresh(recording, request.include_signal, model, watch)
+        elif request.include_signal:
+            answer = await self._answer(recording, True, model, watch)
+        else:
+            key = f"{self._prepared_key(recording, model)}:{model.card.digest}"
+            shared, mine = await self._flights.share(key, lambda: self._answer(recording, False, model, watch))
+            answer = Answer()
+            answer.CopyFrom(shared)
+            answer.from_cache = shared.from_cache or not mine
+        answer.timing.CopyFrom(watch.timing())
+        return answer
+
+    async def _answer_afresh(
+        self, recording: types_pb2.Recording, include_signal: bool, model: Model, watch: _Stopwatch
+    ) -> Answer:
+        """Prepared and computed, with nothing read from the cache and nothing kept."""
+        prepared = await self._prepared(recording, include_signal, model.card, watch)
+        return _complete(await self._computed(prepared, model, watch), prepared)
+
+    async def _answer(
+        self, recording: types_pb2.Recording, include_signal: bool, model: Model, watch: _Stopwatch
+    ) -> Answer:
+        """The same, with the cache asked before each step and told afterwards."""
         prepared_key = self._prepared_key(recording, model)
-        if not request.bypass_cache and not request.include_signal:
+        prepared = None
+        if not include_signal:  # signals are not kept
             with watch.hop("cache"):
                 prepared = await self._cache.get(prepared_key, Prepared)
         if prepared is None:
-            prepared = await self._prepared(recording, request.include_signal, model.card, watch)
+            prepared = await self._prepared(recording, include_signal, model.card, watch)
         result_key = self._result_key(prepared, model)
-        answer = None
-        if not request.bypass_cache:
+        with watch.hop("cache"):
+            earlier = await self._cache.get(result_key, Answer)
+        if earlier is None and not prepared.tensor:  # the preparation was remembered, the result was not
+            prepared = await self._prepared(recording, include_signal, model.card, watch)
+        answer = _complete(earlier or await self._computed(prepared, model, watch), prepared)
+        if prepared.tensor:  # something was done that can be spared the next time
+            kept_answer, kept_preparation = Answer(), Prepared()
+            kept_answer.CopyFrom(answer)
+            kept_answer.ClearField("signal")
+            kept_preparation.CopyFrom(prepared)
+            kept_preparation.ClearField("tensor")
+            kept_preparation.ClearField("signal")
+            entries = {
+                prepared_key: kept_preparation,
+                result_key: kept_answer,
+                self._id_key(answer.result_id): kept_answer,
+            }
             with watch.hop("cache"):
-                answer = await self._cache.get(result_key, Answer)
-        fresh = answer is None
-        if answer is None:
-            if not prepared.tensor:  # the preparation was remembered, the result was not
-                prepared = await self._prepared(recording, request.include_signal, model.card, watch)
-            answer = await self._computed(prepared, model, watch)
-        answer.quality.CopyFrom(prepared.quality)
-        answer.recording.CopyFrom(prepared.recording)
-        answer.from_cache = not fresh
-        if not request.bypass_cache and (fresh or prepared.tensor):
-            remembered = Prepared()
-            remembered.CopyFrom(prepared)
-            remembered.ClearField("tensor")
-            remembered.ClearField("signal")
-            with watch.hop("cache"):
-                await self._cache.put(
-                    {
-                        prepared_key: remembered,
-                        result_key: answer,
-                        self._id_key(answer.result_id): answer,
-                    }
-                )
-        if request.include_signal:
-            answer.signal.CopyFrom(prepared.signal)
-        answer.timing.CopyFrom(watch.timing())
+                await self._cache.put(entries)
+        answer.from_cache = earlier is not None
         return answer
 
     async def explain(self, request: gateway_pb2.ExplainRequest) -> AsyncIterator[gateway_pb2.ExplainResponse]:
@@ -215,6 +233,15 @@ class Analysis:
 
     def _id_key(self, result_id: str) -> str:
         return cache_key(self._tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
+
+
+def _complete(answer: Answer, prepared: Prepared) -> Answer:
+    """The answer with what the preparation of this very request found."""
+    answer.quality.CopyFrom(prepared.quality)
+    answer.recording.CopyFrom(prepared.recording)
+    if prepared.HasField("signal"):
+        answer.signal.CopyFrom(prepared.signal)
+    return answer
 
 
 def _recording(recording: types_pb2.Recording) -> types_pb2.Recording:

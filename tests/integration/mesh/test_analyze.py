@@ -165,6 +165,14 @@ async def test_concurrent_answers_equal_single_ones_and_triton_batches(
     assert any(size > 1 and count > 0 for size, count in grown.items()), grown
 
 
+async def test_identical_requests_at_once_are_computed_once(addresses: Addresses, microvolts: np.ndarray) -> None:
+    asked = np.roll(microvolts, 333, axis=1)
+    async with AsyncClient(addresses.gateway) as many:
+        results = await asyncio.gather(*(many.analyze(signal=asked, sampling_rate=1000, unit="uV") for _ in range(20)))
+    assert len({result.result_id for result in results}) == 1
+    assert [result.from_cache for result in results].count(False) == 1
+
+
 async def batches(addresses: Addresses) -> dict[int, int]:
     """Executions per batch size, as Triton counts them."""
     url = f"http://{addresses.triton_http}/v2/models/hybrid_mobile/stats"

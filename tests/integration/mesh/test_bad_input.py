@@ -59,7 +59,7 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 #: name, the call, the error, a word its message must hold.
 TABLE: list[tuple[str, Call, type[CardioMeshError], str]] = [
     ("truncated DICOM", lambda c, f: c.analyze(file=f.read_bytes()[:9000]), InvalidRequest, "DICOM"),
-    ("text file", lambda c, f: c.analyze(file=b"Dear colleague,\n"), InvalidRequest, "ECG"),
+    ("text file", lambda c, f: c.analyze(file=b"Dear colleague,\n"), InvalidRequest, "recording.file.content"),
     ("empty file", lambda c, f: c.analyze(file=b""), InvalidRequest, "empty"),
     ("11 leads", signal(lambda e: e[:11], leads=LEADS[:11]), UnfitRecording, "V6"),
     ("a lead twice", signal(lambda e: e, leads=(*LEADS[:11], "V5")), InvalidRequest, "V5"),
