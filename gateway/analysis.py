@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import grpc
@@ -30,6 +31,14 @@ __all__ = ["Analysis"]
 MAX_SUBJECT_REF: Final = 128
 Prepared = preprocessor_pb2.PrepareResponse
 Answer = gateway_pb2.AnalyzeResponse
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a caller wants of the preparation, beside the tensor."""
+
+    signal: bool = False
+    measurements: bool = False
 
 
 class _Stopwatch:
@@ -89,13 +98,14 @@ class Analysis:
         watch = _Stopwatch()
         recording = _recording(request.recording)
         model = self._catalogue.resolve(request.model, request.model_version)
+        wish = _Wish(request.include_signal, request.measure)
         if request.bypass_cache:
-            answer = await self._answer_afresh(recording, request.include_signal, model, watch)
-        elif request.include_signal:
-            answer = await self._answer(recording, True, model, watch)
+            answer = await self._answer_afresh(recording, wish, model, watch)
+        elif wish.signal:
+            answer = await self._answer(recording, wish, model, watch)
         else:
-            key = f"{self._prepared_key(recording, model)}:{model.card.digest}"
-            shared, mine = await self._flights.share(key, lambda: self._answer(recording, False, model, watch))
+            key = f"{self._prepared_key(recording, wish, model)}:{model.card.digest}"
+            shared, mine = await self._flights.share(key, lambda: self._answer(recording, wish, model, watch))
             answer = Answer()
             answer.CopyFrom(shared)
             answer.from_cache = shared.from_cache or not mine
@@ -103,28 +113,26 @@ class Analysis:
         return answer
 
     async def _answer_afresh(
-        self, recording: types_pb2.Recording, include_signal: bool, model: Model, watch: _Stopwatch
+        self, recording: types_pb2.Recording, wish: _Wish, model: Model, watch: _Stopwatch
     ) -> Answer:
         """Prepared and computed, with nothing read from the cache and nothing kept."""
-        prepared = await self._prepared(recording, include_signal, model.card, watch)
+        prepared = await self._prepared(recording, wish, model.card, watch)
         return _complete(await self._computed(prepared, model, watch), prepared)
 
-    async def _answer(
-        self, recording: types_pb2.Recording, include_signal: bool, model: Model, watch: _Stopwatch
-    ) -> Answer:
+    async def _answer(self, recording: types_pb2.Recording, wish: _Wish, model: Model, watch: _Stopwatch) -> Answer:
         """The same, with the cache asked before each step and told afterwards."""
-        prepared_key = self._prepared_key(recording, model)
+        prepared_key = self._prepared_key(recording, wish, model)
         prepared = None
-        if not include_signal:  # signals are not kept
+        if not wish.signal:  # signals are not kept
             with watch.hop("cache"):
                 prepared = await self._cache.get(prepared_key, Prepared)
         if prepared is None:
-            prepared = await self._prepared(recording, include_signal, model.card, watch)
+            prepared = await self._prepared(recording, wish, model.card, watch)
         result_key = self._result_key(prepared, model)
         with watch.hop("cache"):
             earlier = await self._cache.get(result_key, Answer)
         if earlier is None and not prepared.tensor:  # the preparation was remembered, the result was not
-            prepared = await self._prepared(recording, include_signal, model.card, watch)
+            prepared = await self._prepared(recording, wish, model.card, watch)
         answer = _complete(earlier or await self._computed(prepared, model, watch), prepared)
         if prepared.tensor:  # something was done that can be spared the next time
             kept_answer, kept_preparation = Answer(), Prepared()
@@ -162,7 +170,7 @@ class Analysis:
             )
         if model.card.attribution is None:
             raise InvalidRequest.field("model", f"{model.card.name} was published without explanations", "UNSUPPORTED")
-        prepared = await self._prepared(recording, False, model.card, _Stopwatch())
+        prepared = await self._prepared(recording, _Wish(), model.card, _Stopwatch())
         if earlier is not None and (earlier.tensor_hash, earlier.model) != (prepared.tensor_hash, model.ref):
             raise ResultMismatch("the result was computed on another recording or by another model")
         onward = explainer_pb2.ExplainRequest(
@@ -188,9 +196,11 @@ class Analysis:
         return gateway_pb2.GetResultResponse(result=answer)
 
     async def _prepared(
-        self, recording: types_pb2.Recording, include_signal: bool, card: ModelCard, watch: _Stopwatch
+        self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard, watch: _Stopwatch
     ) -> Prepared:
-        onward = preprocessor_pb2.PrepareRequest(recording=recording, include_signal=include_signal)
+        onward = preprocessor_pb2.PrepareRequest(
+            recording=recording, include_signal=wish.signal, measure=wish.measurements
+        )
         onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
         with watch.hop("preprocessor"):
             prepared = await self._prepare(onward)
@@ -216,9 +226,10 @@ class Analysis:
         answer.computed_at.GetCurrentTime()
         return answer
 
-    def _prepared_key(self, recording: types_pb2.Recording, model: Model) -> str:
+    def _prepared_key(self, recording: types_pb2.Recording, wish: _Wish, model: Model) -> str:
+        kind = "measured" if wish.measurements else "prep"
         version = model.card.input.preprocessing_version
-        return cache_key(self._tenant, "prep", version, _recording_digest(recording))
+        return cache_key(self._tenant, kind, version, _recording_digest(recording))
 
     def _result_key(self, prepared: Prepared, model: Model) -> str:
         return cache_key(
@@ -239,6 +250,8 @@ def _complete(answer: Answer, prepared: Prepared) -> Answer:
     """The answer with what the preparation of this very request found."""
     answer.quality.CopyFrom(prepared.quality)
     answer.recording.CopyFrom(prepared.recording)
+    del answer.measurements[:]
+    answer.measurements.extend(prepared.measurements)
     if prepared.HasField("signal"):
         answer.signal.CopyFrom(prepared.signal)
     return answer

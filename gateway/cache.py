@@ -1,8 +1,9 @@
 """Earlier results in Redis. Fails open: a dead or slow Redis costs one bounded wait, then nothing.
 
-Three kinds of entries, all of one tenant and all with the same lifetime:
+Kinds of entries, all of one tenant and all with the same lifetime:
 
-``prep``    what the preprocessor found, by the digest of the request's recording: spares the preprocessor
+``prep``    what the preprocessor found, by the digest of the request's recording: spares the preprocessor;
+            ``measured`` is the same with measurements
 ``result``  the answer, by canonical signal hash, preprocessing version and the exact model: spares Triton
 ``id``      the answer, by its result id
 

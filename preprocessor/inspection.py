@@ -5,7 +5,7 @@ Unlike ``prepare`` this does not refuse an ECG that no model could take: it says
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ class ChannelFacts:
 class Inspection:
     """All that ``cardiomesh inspect`` shows. ``problems`` is empty when the recording can be analysed."""
 
+    recording: Recording = field(repr=False)
     format: str
     manufacturer: str
     model: str
@@ -115,6 +116,7 @@ def inspect_recording(request: RecordingInput, isolated: Isolated = decode_known
         problems.extend(error.violations)
     whole = recording.leads == STANDARD_LEADS and bool(np.isfinite(recording.millivolts).all())
     return Inspection(
+        recording=recording,
         format=recording.format,
         manufacturer=recording.device.manufacturer,
         model=recording.device.model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,12 +11,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
 from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.ecg.measurements import Status
 from cardiomesh.ecg.quality import Grade, Quality, Reason
 from cardiomesh.ecg.recording import Device, Patient, Recording, Sex
 from cardiomesh.errors import InvalidRequest
 from preprocessor.decoding import FileInput, RecordingInput, SignalInput
 from preprocessor.decoding.assemble import clean_text
 from preprocessor.decoding.inputs import SampleType
+from preprocessor.measuring import Named
 from preprocessor.prepare import Prepared
 
 __all__ = ["from_recording", "to_response"]
@@ -36,6 +38,11 @@ _GRADES: Final[Mapping[Grade, types_pb2.Grade.ValueType]] = {
     Grade.B: types_pb2.GRADE_B,
     Grade.C: types_pb2.GRADE_C,
     Grade.REJECT: types_pb2.GRADE_REJECT,
+}
+_STATUSES: Final[Mapping[Status, types_pb2.MeasurementStatus.ValueType]] = {
+    Status.MEASURED: types_pb2.MEASUREMENT_STATUS_MEASURED,
+    Status.ABSENT: types_pb2.MEASUREMENT_STATUS_ABSENT,
+    Status.NOT_EVALUABLE: types_pb2.MEASUREMENT_STATUS_NOT_EVALUABLE,
 }
 
 
@@ -85,7 +92,9 @@ def _to_timestamp(moment: datetime) -> Timestamp:
     return stamp
 
 
-def to_response(prepared: Prepared, include_signal: bool) -> preprocessor_pb2.PrepareResponse:
+def to_response(
+    prepared: Prepared, measurements: Iterable[Named], include_signal: bool
+) -> preprocessor_pb2.PrepareResponse:
     """The answer of ``Prepare``."""
     return preprocessor_pb2.PrepareResponse(
         tensor=prepared.tensor,
@@ -96,6 +105,20 @@ def to_response(prepared: Prepared, include_signal: bool) -> preprocessor_pb2.Pr
         quality=_to_quality(prepared.quality),
         recording=_to_info(prepared.recording),
         signal=_to_signal(prepared.recording) if include_signal else None,
+        measurements=map(_to_measurement, measurements),
+    )
+
+
+def _to_measurement(named: Named) -> types_pb2.Measurement:
+    found = named.value
+    return types_pb2.Measurement(
+        key=named.key,
+        loinc=found.loinc or "",
+        lead=named.lead,
+        value=found.value,
+        unit=found.unit,
+        status=_STATUSES[found.status],
+        reason=found.reason,
     )
 
 

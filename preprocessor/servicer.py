@@ -13,6 +13,7 @@ from opentelemetry import trace
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh.chassis.telemetry import Telemetry, Value
 from preprocessor.decoding.isolation import WorkerPool
+from preprocessor.measuring import Named, measurements_of
 from preprocessor.messages import from_recording, to_response
 from preprocessor.prepare import make_ready, read
 
@@ -42,7 +43,11 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
         with self._telemetry.span("prepare.condition", {}) as span:
             prepared = make_ready(recording, self._quality_threshold)
             self._describe(span, prepared.quality.grade, len(prepared.window_starts), prepared.preprocessing_version)
-        return to_response(prepared, request.include_signal)
+        measurements: tuple[Named, ...] = ()
+        if request.measure:
+            with self._telemetry.span("prepare.measure", {}):
+                measurements = measurements_of(recording)
+        return to_response(prepared, measurements, request.include_signal)
 
     def _describe(self, span: trace.Span, grade: str, windows: int, version: str) -> None:
         facts: dict[str, Value] = {

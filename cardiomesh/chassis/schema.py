@@ -42,6 +42,7 @@ SPANS: Final[dict[str, str]] = {
     "cache.store": "keeping a result",
     "prepare.decode": "file or numbers to recording",
     "prepare.condition": "recording to tensor",
+    "prepare.measure": "delineation and measurements",
     "http.server": "one HTTP request",
 }
 

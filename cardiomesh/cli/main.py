@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -66,6 +67,7 @@ def analyze(
     file: Annotated[Path, typer.Argument(help="DICOM file, WFDB header (.hea) or zip.")],
     model: Annotated[str, typer.Option(help="Model name; default: the gateway's.")] = "",
     as_json: JsonOption = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Also measure rate, intervals and axes.")] = False,
     explain: Annotated[str, typer.Option(metavar="CODE", help="Also explain this finding, e.g. MI.")] = "",
     plot: Annotated[Path | None, typer.Option(help="Write the 12-lead sheet here (.png, .svg or .pdf).")] = None,
     language: Annotated[Language, typer.Option(help="Language of tables and sheet.")] = "en",
@@ -74,7 +76,9 @@ def analyze(
 ) -> None:
     """Analyse one ECG file."""
     with Client(_gateway(gateway), timeout=timeout) as client:
-        result = client.analyze(file=file, model=model, include_signal=plot is not None)
+        result = client.analyze(
+            file=file, model=model, measure=measure or plot is not None, include_signal=plot is not None
+        )
         # The very version that answered is asked why, also when a newer one was published meanwhile.
         name, version = result.model.name, result.model.version
         parts = client.explain(explain, file=file, model=name, model_version=version) if explain else ()
@@ -160,8 +164,16 @@ def _exit_code(error: CardioMeshError) -> int:
     return 1
 
 
+def _add_commands(asked: str) -> None:
+    """Commands of installed services, loaded only when one is asked for or all are listed."""
+    for entry in entry_points(group="cardiomesh.commands"):
+        if asked in (entry.name, "--help", ""):
+            app.command(name=entry.name)(entry.load())
+
+
 def main() -> None:
     """The entry point: typed errors become one line and an exit code."""
+    _add_commands(sys.argv[1] if len(sys.argv) > 1 else "")
     # gRPC's C core writes its own log lines over ours.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:

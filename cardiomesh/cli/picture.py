@@ -11,7 +11,7 @@ from cardiomesh import report
 from cardiomesh.cards import Urgency
 from cardiomesh.client import Analysis, Attribution
 from cardiomesh.errors import InvalidRequest
-from cardiomesh.language import Language
+from cardiomesh.language import Language, quality_reason
 
 __all__ = ["draw"]
 
@@ -34,6 +34,7 @@ def draw(path: Path, title: str, result: Analysis, evidence: Attribution | None,
             acquired_at=info.acquired_at,
             age_years=info.age_years,
             sex=sex,
+            measurements=_measurements(result, language),
         ),
         model=report.ModelLabel(result.model.name, result.model.version, result.preprocessing_version),
         findings=tuple(
@@ -54,11 +55,11 @@ def draw(path: Path, title: str, result: Analysis, evidence: Attribution | None,
                 report.LeadQuality(
                     q.lead,
                     report.Grade(q.grade if q.grade != "REJECT" else "reject"),
-                    tuple(r.message for r in q.reasons),
+                    tuple(quality_reason(r.code, r.message, language) for r in q.reasons),
                 )
                 for q in result.quality.leads
             ),
-            tuple(r.message for r in result.quality.reasons),
+            tuple(quality_reason(r.code, r.message, language) for r in result.quality.reasons),
         ),
         attribution=_evidence(evidence) if evidence is not None else None,
         from_cache=result.from_cache,
@@ -66,6 +67,24 @@ def draw(path: Path, title: str, result: Analysis, evidence: Attribution | None,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     report.save_sheet(sheet, path)
+
+
+def _measurements(result: Analysis, language: Language) -> str:
+    """What carts print above the tracing: rate, PR, QRS, QT/QTc (Fridericia), QRS axis; a dash where there is none."""
+    values = {found.key: found.value for found in result.measurements if not found.lead}
+    if not values:
+        return ""
+
+    def number(key: str) -> str:
+        value = values.get(key)
+        return "–" if value is None else f"{value:.0f}"
+
+    rate, axis = ("HR", "axis") if language == "en" else ("FC", "eixo")
+    corrected = f"{number('intervals.qt')}/{number('intervals.qtc_fridericia')}"
+    return (
+        f"{rate} {number('rhythm.heart_rate')}/min · PR {number('intervals.pr')} · QRS {number('intervals.qrs')} · "
+        f"QT/QTcF {corrected} ms · {axis} {number('axis.qrs')}°"
+    )
 
 
 def _evidence(part: Attribution) -> report.Attribution:

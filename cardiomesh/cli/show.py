@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cardiomesh.client import Analysis, Attribution, ModelInfo
-from cardiomesh.language import Language
+from cardiomesh.language import Language, quality_reason
 from cardiomesh.local import Addresses, MeshStatus
 
 __all__ = ["addresses", "answer", "model_dict", "models", "status"]
@@ -59,6 +59,24 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "research": "Uso em pesquisa. Sem registro como dispositivo médico.",
     },
 }
+_MEASURED: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "rhythm.heart_rate": "Heart rate",
+        "intervals.pr": "PR",
+        "intervals.qrs": "QRS",
+        "intervals.qt": "QT",
+        "intervals.qtc_fridericia": "QTc (Fridericia)",
+        "axis.qrs": "QRS axis",
+    },
+    "pt": {
+        "rhythm.heart_rate": "Frequência cardíaca",
+        "intervals.pr": "PR",
+        "intervals.qrs": "QRS",
+        "intervals.qt": "QT",
+        "intervals.qtc_fridericia": "QTc (Fridericia)",
+        "axis.qrs": "Eixo do QRS",
+    },
+}
 _URGENCY_STYLE: Final = {"critical": "bold red", "urgent": "red", "routine": "yellow", "none": "green"}
 _URGENCY_PT: Final = {"critical": "crítica", "urgent": "urgente", "routine": "rotina", "none": "nenhuma"}
 _BAR: Final = 20
@@ -103,10 +121,17 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
     device = " · ".join(part for part in (info.manufacturer, info.device) if part)
     what = f"{info.format}, {leads}, {info.sampling_rate:g} Hz, {info.duration:g} s"
     facts.add_row(words["recording"], " · ".join(part for part in (what, device) if part))
-    reasons = [f"{q.lead}: {r.message}" for q in result.quality.leads for r in q.reasons]
-    reasons += [r.message for r in result.quality.reasons]
+    reasons = [
+        f"{q.lead}: {quality_reason(r.code, r.message, language)}" for q in result.quality.leads for r in q.reasons
+    ]
+    reasons += [quality_reason(r.code, r.message, language) for r in result.quality.reasons]
     facts.add_row(words["quality"], f"{result.quality.grade} ({result.quality.score:.2f}) " + "; ".join(reasons[:4]))
     facts.add_row(words["model"], f"{result.model.name} v{result.model.version} · {result.preprocessing_version}")
+    for key, label in _MEASURED[language].items():
+        for found in result.measurements:
+            if found.key == key:
+                value = f"{found.value:.0f} {found.unit}" if found.value is not None else found.reason
+                facts.add_row(label, value)
     hops = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in result.timing.hops.items())
     source = words["cached"] if result.from_cache else words["fresh"]
     facts.add_row(words["time"], f"{result.timing.total_milliseconds:.1f} ms ({hops}) · {source}")

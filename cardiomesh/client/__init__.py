@@ -12,11 +12,13 @@ Errors are those of ``cardiomesh.errors``, as the mesh raised them.
 """
 
 from cardiomesh.client._clients import AsyncClient, Client
+from cardiomesh.client._requests import read_file
 from cardiomesh.client._results import (
     Analysis,
     Attribution,
     Finding,
     LeadQuality,
+    Measurement,
     Model,
     ModelInfo,
     Quality,
@@ -34,6 +36,7 @@ __all__ = [
     "Client",
     "Finding",
     "LeadQuality",
+    "Measurement",
     "Model",
     "ModelInfo",
     "Quality",
@@ -42,4 +45,5 @@ __all__ = [
     "RecordingInfo",
     "Timing",
     "TlsFiles",
+    "read_file",
 ]

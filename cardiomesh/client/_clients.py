@@ -28,7 +28,12 @@ DEFAULT_TIMEOUT_S = 30.0
 
 
 def _analyze_request(
-    model: str, model_version: int, bypass_cache: bool, include_signal: bool, recording: RecordingArguments
+    model: str,
+    model_version: int,
+    bypass_cache: bool,
+    include_signal: bool,
+    measure: bool,
+    recording: RecordingArguments,
 ) -> gateway_pb2.AnalyzeRequest:
     return gateway_pb2.AnalyzeRequest(
         recording=recording_of(recording),
@@ -36,6 +41,7 @@ def _analyze_request(
         model_version=model_version,
         bypass_cache=bypass_cache,
         include_signal=include_signal,
+        measure=measure,
     )
 
 
@@ -77,6 +83,7 @@ class Client:
         model_version: int = 0,
         bypass_cache: bool = False,
         include_signal: bool = False,
+        measure: bool = False,
         timeout: float | None = None,
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
@@ -84,7 +91,7 @@ class Client:
 
         Without ``model`` the gateway's default answers. Raises the errors of ``cardiomesh.errors``.
         """
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, recording)
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
         return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout))
 
     def explain(
@@ -166,11 +173,12 @@ class AsyncClient:
         model_version: int = 0,
         bypass_cache: bool = False,
         include_signal: bool = False,
+        measure: bool = False,
         timeout: float | None = None,  # noqa: ASYNC109 — it is the call's deadline on the wire
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
         """Analyse one recording."""
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, recording)
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
         return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout))
 
     async def explain(

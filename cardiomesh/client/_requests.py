@@ -17,7 +17,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import InvalidRequest
 
-__all__ = ["FileLike", "RecordingArguments", "Sex", "recording_of"]
+__all__ = ["FileLike", "RecordingArguments", "Sex", "read_file", "recording_of"]
 
 FileLike = str | PathLike[str] | bytes
 Sex = Literal["female", "male"]
@@ -53,7 +53,7 @@ def recording_of(arguments: RecordingArguments) -> types_pb2.Recording:
         raise InvalidRequest.field("recording", "give either signal= or file=", "MISSING")
     recording = types_pb2.Recording(subject_ref=arguments.get("subject_ref", ""))
     if file is not None:
-        recording.file.content = _file_bytes(file)
+        recording.file.content = read_file(file)
         recording.file.format_hint = arguments.get("format_hint", "")
     else:
         recording.signal.CopyFrom(
@@ -96,7 +96,8 @@ def _signal(signal: Any, sampling_rate: float | None, leads: Sequence[str] | Non
     )
 
 
-def _file_bytes(file: FileLike) -> bytes:
+def read_file(file: FileLike) -> bytes:
+    """A file as the mesh takes it; a WFDB header comes with its signal files, as one zip."""
     if isinstance(file, bytes | bytearray | memoryview):
         return bytes(file)
     path = Path(file)

@@ -62,6 +62,19 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measurement, such as ``intervals.qt``: "measured" with a value, or "absent" or "not_evaluable" and why."""
+
+    key: str
+    lead: str
+    loinc: str
+    value: float | None
+    unit: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """Exactly which model answered."""
 
@@ -121,7 +134,15 @@ class Analysis:
     from_cache: bool
     computed_at: datetime
     timing: Timing
+    measurements: tuple[Measurement, ...] = field(default=(), repr=False)
     signal: RecordedSignal | None = field(default=None, repr=False)
+
+    def measurement(self, key: str, lead: str = "") -> Measurement:
+        """One measurement by its key; KeyError when it was not asked for or does not exist."""
+        for found in self.measurements:
+            if (found.key, found.lead) == (key, lead):
+                return found
+        raise KeyError(f"{key} {lead}".strip())
 
     @property
     def probabilities(self) -> dict[str, float]:
@@ -202,6 +223,18 @@ def _quality(quality: types_pb2.Quality) -> Quality:
     return Quality(grade(quality.grade), quality.score, leads, _reasons(quality.reasons))
 
 
+def _measurement(found: types_pb2.Measurement) -> Measurement:
+    return Measurement(
+        key=found.key,
+        lead=found.lead,
+        loinc=found.loinc,
+        value=found.value if found.HasField("value") else None,
+        unit=found.unit,
+        status=_word(types_pb2.MeasurementStatus.Name(found.status), "MEASUREMENT_STATUS_"),
+        reason=found.reason,
+    )
+
+
 def _recording(info: types_pb2.RecordingInfo) -> RecordingInfo:
     known_sex = info.patient.sex != types_pb2.SEX_UNSPECIFIED
     return RecordingInfo(
@@ -256,6 +289,7 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
         from_cache=answer.from_cache,
         computed_at=answer.computed_at.ToDatetime(UTC),
         timing=Timing(answer.timing.total_milliseconds, hops),
+        measurements=tuple(map(_measurement, answer.measurements)),
         signal=_signal(answer.signal) if answer.HasField("signal") else None,
     )
 

@@ -49,6 +49,8 @@ class Heading:
     #: Completed years; 89 stands for 89 and older, as in the contract.
     age_years: int | None = None
     sex: Literal["female", "male"] | None = None
+    #: Rate, intervals and axis in one short line, already in the sheet's language.
+    measurements: str = ""
 
 
 @dataclass(frozen=True, slots=True)

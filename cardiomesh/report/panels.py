@@ -59,8 +59,11 @@ def draw_heading(axes: Axes, sheet: Sheet, words: Words) -> None:
     width = GRID_RIGHT - GRID_LEFT
     name = fit(words("model", name=model.name, version=model.version), width / 2, 8, "bold") if model else ""
     left_width = width - width_mm(name, 8, "bold") - 8.0
-    title = _join([words("title"), heading.title])
-    write(axes, GRID_LEFT, HEADING_BASE, fit(title, left_width, 11, "bold"), 11, weight="bold")
+    measured = fit(heading.measurements, left_width * 0.6, 8)
+    room = left_width - (width_mm(measured, 8) + 6.0 if measured else 0.0)
+    title = fit(_join([words("title"), heading.title]), room, 11, "bold")
+    write(axes, GRID_LEFT, HEADING_BASE, title, 11, weight="bold")
+    write(axes, GRID_LEFT + width_mm(title, 11, "bold") + 6.0, HEADING_BASE, measured, 8)
     age = ""
     if heading.age_years is not None:
         age = words("age_89") if heading.age_years >= 89 else words("age", years=heading.age_years)

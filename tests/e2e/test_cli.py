@@ -94,3 +94,24 @@ def test_status_where_nothing_runs(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert json.loads(done.stdout)["state"] == "stopped"
     assert cardiomesh("down", cwd=tmp_path).returncode == 0
+
+
+def test_inspect_needs_no_mesh(ecg_file: Path, tmp_path: Path) -> None:
+    done = cardiomesh("inspect", ecg_file, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["format"], found["sampling_rate"], found["duration"]) == ("dicom", 1000, 10)
+    assert found["analysable"]
+    assert len(found["leads"]) == 12
+    assert {m["key"] for m in found["measurements"]} >= {"rhythm.heart_rate", "intervals.qt"}
+
+
+def test_inspect_of_what_is_no_ecg_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    done = cardiomesh("inspect", __file__, cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_measure_prints_the_intervals(addresses: Addresses, ecg_file: Path) -> None:
+    done = cardiomesh("analyze", ecg_file, "--measure", gateway=addresses.gateway)
+    assert "QTc (Fridericia)" in done.stdout

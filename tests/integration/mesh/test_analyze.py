@@ -234,3 +234,22 @@ async def test_the_operations_port_answers(addresses: Addresses) -> None:
             async with http.get(path) as response:
                 assert response.status == 200
                 assert expected in await response.read()
+
+
+def test_measurements_come_when_asked_for_and_only_then(client: Client, ecg_file: Path) -> None:
+    plain = client.analyze(file=ecg_file)
+    measured = client.analyze(file=ecg_file, measure=True)
+    again = client.analyze(file=ecg_file, measure=True)
+    assert plain.measurements == ()
+    assert client.analyze(file=ecg_file).measurements == ()
+    assert again.from_cache
+    assert again.measurements == measured.measurements
+    rate = measured.measurement("rhythm.heart_rate")
+    assert (rate.status, rate.unit, rate.loinc) == ("measured", "/min", "8867-4")
+    assert rate.value == pytest.approx(61, abs=2)  # as the cart itself wrote into the file
+    assert measured.measurement("lead.r", "V5").unit == "mV"
+    with pytest.raises(KeyError):
+        measured.measurement("rhythm.no_such_thing")
+    for found in measured.measurements:
+        assert (found.value is None) == (found.status != "measured")
+        assert (found.reason == "") == (found.status == "measured")
