@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cardiomesh.ecg.leads import LIMB_LEADS, derive_limb_leads
+from cardiomesh.ecg.leads import INDEPENDENT_LEADS, LIMB_LEADS, derive_limb_leads
 
 __all__ = ["FLAT_AMPLITUDE", "REJECT_BELOW", "Grade", "LeadQuality", "Quality", "Reason", "grade"]
 
@@ -85,6 +85,10 @@ _FEW: Final = 3
 _COARSE_STEP: Final = 0.0125
 _COARSE_SCORE: Final = 0.75
 _STEP_SAMPLES: Final = 2500
+_COHERENCE_HZ: Final = 50.0
+_COHERENCE_BOX: Final = 20  # at that rate: slower than 0.4 s is left to the baseline's features
+_RECORDER_NOISE: Final = 1e-6  # mV²: one microvolt; keeps the inverse finite for leads that are copies
+_INCOHERENT_LEVELS: Final = (0.1, 0.2, 0.5, 0.9)
 _SQRT6: Final = 6.0**0.5
 
 
@@ -110,6 +114,9 @@ _FEATURES: Final[Mapping[str, _Feature]] = {
     "mains": _Feature("MAINS", (0.02, 0.1, 0.5, 1.5), "{:.3f} mV of mains interference"),
     "noise": _Feature("NOISE", (0.01, 0.03, 0.09, 0.3), "{:.3f} mV of muscle or electrode noise between the beats"),
     "burst": _Feature("NOISE_BURST", (0.03, 0.06, 0.15, 0.5), "{:.3f} mV of noise for a third of the time"),
+    "unrelated": _Feature(
+        "UNRELATED", (0.4, 0.7, 0.9, 1.0), "{:.0%} of it cannot be told from the other leads", fatal=True
+    ),
     "spike": _Feature("SPIKES", (1.5, 3.0, 8.0, 20.0), "spikes of {:.1f} mV"),
 }
 
@@ -122,20 +129,22 @@ def _mains_waves(rate: int) -> FloatArray:
     return np.asarray(np.stack(waves, axis=1) / rate)
 
 
-def _features(x: FloatArray, rate: float) -> dict[str, FloatArray]:
+def _features(x: FloatArray, rate: float, leads: Sequence[str]) -> dict[str, FloatArray]:
     """Each feature for each lead of ``x`` ``[leads, n]`` in mV, n at least two seconds."""
     size = max(2, round(_BLOCK_SECONDS * rate))
     count = x.shape[1] // size
     blocks = x[:, : count * size].reshape(len(x), count, size)
     high, low, mean = blocks.max(axis=2), blocks.min(axis=2), blocks.mean(axis=2)
     per_second = max(1, round(rate / size))
+    height = _amplitude(high, low, per_second)
     return {
-        **_amplitude(high, low, per_second),
+        **height,
         "gap": _longest_gap(high - low) * size / rate,
         "rail": _rail(x, high, low, mean, rate),
         **_baseline(mean, per_second),
         "mains": _mains(x, rate),
         **_noise(x, rate, size),
+        "unrelated": _unrelated(x, rate, leads, height["amplitude"]),
     }
 
 
@@ -221,6 +230,32 @@ def _noise(x: FloatArray, rate: float, size: int) -> dict[str, FloatArray]:
     return {"noise": ordered[:, int(0.3 * count)], "burst": ordered[:, int(0.65 * count)], "spike": spike}
 
 
+def _unrelated(x: FloatArray, rate: float, leads: Sequence[str], amplitude: FloatArray) -> FloatArray:
+    """Share of each independent lead's power (about 2–25 Hz) that no mixture of the other seven explains.
+
+    All leads look at one heart, so that each follows from the others but for a few per cent; what an electrode adds
+    when it moves follows from none. The inverse of the covariance gives all eight regressions at once. Leads that
+    depend on I and II get 0.
+    """
+    share = np.zeros(len(x))
+    rows = [k for k, lead in enumerate(leads) if lead in INDEPENDENT_LEADS]
+    step = round(rate / _COHERENCE_HZ)
+    count = x.shape[1] // max(1, step)
+    if len(rows) < len(INDEPENDENT_LEADS) or step < 1 or count < 4 * _COHERENCE_BOX:
+        return share
+    slow = x[rows, : count * step].reshape(len(rows), count, step).mean(axis=2)
+    sums = np.cumsum(slow, axis=1)
+    half = _COHERENCE_BOX // 2
+    y = slow[:, half : count - half] - (sums[:, _COHERENCE_BOX:] - sums[:, :-_COHERENCE_BOX]) / _COHERENCE_BOX
+    # One artefact far above the beats must not decide for the other nine seconds.
+    limit = amplitude[rows, None]
+    y = y.clip(-limit, limit)
+    covariance = y @ y.T / y.shape[1]
+    np.fill_diagonal(covariance, covariance.diagonal() + _RECORDER_NOISE)
+    share[rows] = 1.0 / (np.linalg.inv(covariance).diagonal() * covariance.diagonal())
+    return share
+
+
 def _grade_of(score: float, reject_below: float) -> Grade:
     if score < reject_below:
         return Grade.REJECT
@@ -235,15 +270,13 @@ def grade(
     A lead's score is that of its worst feature. The recording's is half its worst lead and half the mean of all,
     so that one noisy lead of twelve is a remark; but one lead that is not connected makes it unfit.
     """
-    measured = _features(np.ascontiguousarray(millivolts, dtype=np.float64), sampling_rate)
+    measured = _features(np.ascontiguousarray(millivolts, dtype=np.float64), sampling_rate, leads)
     table = np.stack([np.interp(measured[key], (0.0, *f.levels), _SCORES) for key, f in _FEATURES.items()])
     _forgive_perpendicular(table, measured["amplitude"], millivolts, leads)
     scores = table.min(axis=0)
     fatal = np.array([f.fatal for f in _FEATURES.values()])
     connected = float(table[fatal].min())
     overall = min(0.5 * float(scores.min()) + 0.5 * float(scores.mean()), connected)
-    # No setting of the threshold lets a recording pass whose electrode hangs loose.
-    whole = Grade.REJECT if connected < REJECT_BELOW else _grade_of(overall, reject_below)
     graded = []
     for column, lead in enumerate(leads):
         faults = [
@@ -255,10 +288,21 @@ def grade(
         score = float(scores[column])
         height = round(float(measured["amplitude"][column]), 4)
         graded.append(LeadQuality(lead, _grade_of(score, REJECT_BELOW), round(score, 4), reasons, height))
-    remarks = _coarse(millivolts)
-    if remarks and whole is not Grade.REJECT:
-        overall, whole = min(overall, _COARSE_SCORE), _grade_of(min(overall, _COARSE_SCORE), reject_below)
-    return Quality(whole, round(overall, 4), tuple(graded), remarks)
+    coarse = _coarse(millivolts)
+    limit, incoherent = _incoherent(measured["unrelated"], leads)
+    overall = min(overall, limit, _COARSE_SCORE if coarse else 1.0)
+    # No setting of the threshold lets a recording pass whose electrode hangs loose.
+    whole = Grade.REJECT if connected < REJECT_BELOW else _grade_of(overall, reject_below)
+    return Quality(whole, round(overall, 4), tuple(graded), (*coarse, *incoherent))
+
+
+def _incoherent(unrelated: FloatArray, leads: Sequence[str]) -> tuple[float, tuple[Reason, ...]]:
+    """Score and remark for the mean share of the independent leads that is unrelated between them."""
+    mean = float(unrelated.sum()) / sum(lead in INDEPENDENT_LEADS for lead in leads) if unrelated.any() else 0.0
+    score = float(np.interp(mean, (0.0, *_INCOHERENT_LEVELS), _SCORES))
+    if score >= _GRADE_SCORES[0][0]:
+        return score, ()
+    return score, (Reason("INCOHERENT", f"{mean:.0%} of the signal is unrelated between the leads: electrodes move"),)
 
 
 def _coarse(millivolts: FloatArray) -> tuple[Reason, ...]:

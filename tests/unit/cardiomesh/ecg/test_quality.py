@@ -103,3 +103,12 @@ def test_a_limb_lead_at_right_angles_to_the_axis_is_no_fault(ecg: Volts) -> None
     assert codes(quality, "aVL") == {"FLAT", "CONTACT_LOSS"}
     ecg[5] = 0.0  # whereas I and II say that aVF cannot be flat
     assert graded(ecg).grade is Grade.REJECT
+
+
+def test_an_electrode_that_moves_shows_in_what_its_lead_alone_has(ecg: Volts) -> None:
+    rng = np.random.default_rng(9)
+    slow = np.convolve(rng.standard_normal(5100), np.hanning(100) / 50, "valid")[:5000]
+    ecg[8] += slow / slow.std() * ecg[8].std() * 2
+    quality = graded(ecg)
+    assert "UNRELATED" in codes(quality, "V3")
+    assert "UNRELATED" not in codes(quality, "V5")
