@@ -136,7 +136,9 @@ def rollback(model: ModelOption, repository: RepositoryOption = Path("model_repo
 
 @app.command()
 def evaluate(
-    model: ModelOption,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Model name; several times (default: all).")
+    ] = None,
     data: DataOption = None,
     fold: Annotated[list[int] | None, typer.Option(help="PTB-XL folds (default: 9).")] = None,
     ludb: Annotated[
@@ -147,17 +149,19 @@ def evaluate(
     ] = False,
     version: Annotated[int | None, typer.Option(help="Version (default: the newest).")] = None,
     triton: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Triton gRPC endpoint: evaluate what is served.")
+        str | None, typer.Option(help="HOST:PORT of a Triton gRPC endpoint (default: an embedded one is started).")
     ] = None,
+    offline: Annotated[bool, typer.Option(help="ONNX Runtime in this process instead of Triton.")] = False,
     runs: RunsOption = Path("runs"),
     repository: RepositoryOption = Path("model_repository"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Measure published models: AUC, sensitivity, specificity and calibration, with intervals by patient."""
-    from export.validation.report import evaluate_published
+    from export.validation.report import Served, evaluate_published
 
+    served = Served(offline, triton)
     evaluate_published(
-        tuple(model), data, tuple(fold or (9,)), ludb, calibrated, version, triton, runs, repository, as_json
+        tuple(model or ()), data, tuple(fold or (9,)), ludb, calibrated, version, served, runs, repository, as_json
     )
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,37 @@ from export.training.labels import SUPERCLASSES, LabelSpace, targets
 from export.training.ludb import load_ludb
 from export.training.ptbxl import default_data_folder, load_ptbxl
 from export.validation.evaluate import Evaluation, evaluate
-from export.validation.scoring import TritonModel, open_model, probabilities
+from export.validation.scoring import Scorer, TritonModel, open_model, probabilities
 
-__all__ = ["evaluate_published"]
+__all__ = ["Served", "evaluate_published"]
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the answers come from: this process, a Triton that runs, or an embedded one started for the purpose."""
+
+    offline: bool = False
+    triton: str | None = None
+
+    @contextmanager
+    def scorers(self, repository: Path) -> Iterator[Callable[[ModelCard], Scorer]]:
+        """A function from a card to something that answers for it."""
+        if self.offline:
+            yield lambda card: open_model(repository, card)
+        elif self.triton is not None:
+            address = self.triton
+            yield lambda card: TritonModel(address, card)
+        else:
+            from cardiomesh.local import Mesh
+
+            with (
+                tempfile.TemporaryDirectory(prefix="cardiomesh-evaluate-") as folder,
+                Mesh(repository, directory=Path(folder), parts=["triton"]) as mesh,
+            ):
+                started = mesh.addresses.triton
+                yield lambda card: TritonModel(started, card)
 
 
 def _card(repository: Path, name: str, version: int | None) -> ModelCard:
@@ -80,20 +110,32 @@ def evaluate_published(
     ludb: bool,
     calibrated: bool,
     version: int | None,
-    triton: str | None,
+    served: Served,
     runs: Path,
     repository: Path,
     as_json: bool,
 ) -> None:
-    """Print one table per model, or one JSON object for all."""
+    """Print one table per model, or one JSON object for all; no name means every model that has a card."""
+    if not names:
+        names = tuple(sorted({path.parents[1].name for path in repository.glob(f"*/[1-9]*/{CARD_FILE}")}))
+    if not names:
+        raise WorkshopError(f"{repository} holds no published model")
     console, answer = Console(), dict[str, Any]()
-    for name in names:
-        card = _card(repository, name, version)
-        signals, truth, patients, label = _ludb(data, calibrated) if ludb else _ptbxl(data, folds, runs, card)
-        model = TritonModel(triton, card) if triton else open_model(repository, card)
-        result = evaluate(card, probabilities(card, model.logits(signals)), truth, patients)
-        answer[name] = {"version": card.version, "data": label, "served": bool(triton), **result.as_dict()}
-        if not as_json:
-            _print(console, card, label, result)
+    # Everything that can be wrong with the request is found before a server is started for it.
+    cards = [_card(repository, name, version) for name in names]
+    sets = [_ludb(data, calibrated) if ludb else _ptbxl(data, folds, runs, card) for card in cards]
+    with served.scorers(repository) as scorer:
+        for card, (signals, truth, patients, label) in zip(cards, sets, strict=True):
+            model = scorer(card)
+            result = evaluate(card, probabilities(card, model.logits(signals)), truth, patients)
+            through = "ONNX Runtime" if served.offline else "Triton"
+            answer[card.name] = {
+                "version": card.version,
+                "data": label,
+                "through": through,
+                **result.as_dict(),
+            }
+            if not as_json:
+                _print(console, card, f"{label} through {through}", result)
     if as_json:
         print(json.dumps(answer, indent=1, allow_nan=True))
