@@ -7,6 +7,8 @@ two 250 Hz samples each and answers at 250 Hz. ``cardiomesh.ecg.delineation.netw
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -52,11 +54,11 @@ class Segmenter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         c = CHANNELS
-        self.down = nn.ModuleList([_block(2, c[0]), *(_block(a, b, stride=2) for a, b in zip(c, c[1:], strict=False))])
+        self.down = nn.ModuleList([_block(2, c[0]), *(_block(a, b, stride=2) for a, b in pairwise(c))])
         self.encode = nn.ModuleList([_block(a, a) for a in c[:-1]])
         self.shared = nn.ModuleList([_Shared(a) for a in c])
         self.context = nn.ModuleList([_block(c[-1], c[-1], dilation=d) for d in DILATIONS])
-        self.up = nn.ModuleList([nn.Conv1d(b, a, 1) for a, b in zip(c, c[1:], strict=False)])
+        self.up = nn.ModuleList([nn.Conv1d(b, a, 1) for a, b in pairwise(c)])
         self.decode = nn.ModuleList([_block(a, a) for a in c[:-1]])
         self.head = nn.Conv1d(c[0], 8, 3, padding=1)
 
@@ -77,4 +79,5 @@ class Segmenter(nn.Module):
             x = self.up[level](x).repeat_interleave(2, dim=-1)
             x = self.decode[level](x + skips[level])
         y = self.head(x).reshape(records, leads, 4, 2, n // 2)
-        return y.transpose(-1, -2).reshape(records, leads, 4, n)
+        logits: Tensor = y.transpose(-1, -2).reshape(records, leads, 4, n)
+        return logits

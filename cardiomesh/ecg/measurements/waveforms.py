@@ -1,0 +1,249 @@
+"""Amplitudes and times of each lead of the median beat, the axes, and the voltages that criteria add up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cardiomesh.ecg.delineation import Delineation, MedianBeat, WaveMarks
+from cardiomesh.ecg.leads import STANDARD_LEADS
+from cardiomesh.ecg.measurements.deflections import Deflection, QrsShape, qrs_shape
+from cardiomesh.ecg.measurements.result import LeadMeasurements, Voltages
+from cardiomesh.ecg.measurements.values import Measurement, absent, measured, not_evaluable
+
+__all__ = ["axis", "lead_measurements", "voltages"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Levels are means over this stretch (s), so that one noisy sample decides nothing.
+_LEVEL: Final = 0.008
+#: After J, where the ST segment is measured once more (s).
+_J_PLUS: Final = 0.06
+#: A mean vector smaller than this (mV over the wave) has no direction that means anything.
+_LEAST_VECTOR: Final = {"P": 0.01, "QRS": 0.02, "T": 0.02}
+#: The end of a P wave is negative from this depth on (mV).
+_LEAST_TERMINAL: Final = 0.01
+
+
+def _level(y: FloatArray, at: float, rate: float) -> float:
+    """Mean around a sample of the median beat; NaN outside it."""
+    half = max(1, round(_LEVEL * rate / 2))
+    first = round(at) - half
+    if not math.isfinite(at) or first < 0 or first + 2 * half + 1 > len(y):
+        return math.nan
+    return float(y[first : first + 2 * half + 1].mean())
+
+
+def _stretch(y: FloatArray, onset: float, offset: float) -> FloatArray:
+    """The samples between two marks; empty where a mark is missing or outside."""
+    if not (math.isfinite(onset) and math.isfinite(offset)):
+        return y[:0]
+    return y[max(0, round(onset)) : round(offset) + 1]
+
+
+def _extreme(y: FloatArray) -> float:
+    return float(y[np.abs(y).argmax()])
+
+
+class _Lead:
+    """Measures one row of the median beat."""
+
+    def __init__(self, beat: MedianBeat, row: int, rate: float) -> None:
+        self.y = beat.millivolts[row]
+        self.rate = rate
+        self.row = row
+        self.beat = beat
+        onset, offset = float(beat.fused_qrs.onset[0]), float(beat.fused_qrs.offset[0])
+        self.qrs_onset = max(0, round(onset))
+        self.qrs_offset = offset
+        self.qrs = _stretch(self.y, onset, offset)
+        self.shape = qrs_shape(self.qrs, rate) if len(self.qrs) else QrsShape()
+
+    def _ends(self, wave: WaveMarks) -> tuple[float, float]:
+        return float(wave.onset[self.row, 0]), float(wave.offset[self.row, 0])
+
+    def p(self) -> tuple[Measurement, Measurement, Measurement, Measurement]:
+        """Largest deflection, positive part, negative part, duration: from the line between the wave's ends."""
+        onset, offset = self._ends(self.beat.p)
+        y = _stretch(self.y, onset, offset)
+        if len(y) < 3:
+            none = absent("mV", "no P wave in this lead")
+            return none, none, none, absent("ms", none.reason)
+        away = y - np.linspace(_level(self.y, onset, self.rate), _level(self.y, offset, self.rate), len(y))
+        if not np.isfinite(away).all():
+            away = y - np.linspace(y[0], y[-1], len(y))
+        duration = measured((offset - onset) / self.rate * 1000, "ms")
+        high, low = max(0.0, float(away.max())), min(0.0, float(away.min()))
+        return measured(_extreme(away), "mV"), measured(high, "mV"), measured(low, "mV"), duration
+
+    def t(self) -> Measurement:
+        """Largest deflection of either sign."""
+        y = _stretch(self.y, *self._ends(self.beat.t))
+        if not len(y):
+            return absent("mV", "no T wave in this lead")
+        width = max(1, round(_LEVEL * self.rate))
+        return measured(
+            _extreme(np.convolve(y, np.full(width, 1 / width), mode="valid") if len(y) > width else y), "mV"
+        )
+
+    def st(self) -> tuple[Measurement, Measurement, Measurement]:
+        """J, J + 60 ms, slope between them (mV/s)."""
+        j = _level(self.y, self.qrs_offset, self.rate)
+        j60 = _level(self.y, self.qrs_offset + _J_PLUS * self.rate, self.rate)
+        return measured(j, "mV"), measured(j60, "mV"), measured((j60 - j) / _J_PLUS, "mV/s")
+
+    def r_peak_time(self) -> Measurement:
+        """From the lead's own QRS onset (the fused one where it has none) to its last R peak, in ms."""
+        last = self.shape.r_prime or self.shape.r
+        if last is None:
+            return absent("ms", "no R wave in this lead")
+        own = float(self.beat.qrs.onset[self.row, 0])
+        onset = own if math.isfinite(own) else self.qrs_onset
+        return measured(max(0.0, self.qrs_onset + last.peak - onset) / self.rate * 1000, "ms")
+
+
+def _amplitude(wave: Deflection | None, name: str) -> Measurement:
+    return absent("mV", f"no {name} wave in this lead") if wave is None else measured(wave.amplitude, "mV")
+
+
+def _duration(wave: Deflection | None, name: str) -> Measurement:
+    return absent("ms", f"no {name} wave in this lead") if wave is None else measured(wave.duration, "ms")
+
+
+def _measured_lead(name: str, beat: MedianBeat, row: int, rate: float) -> LeadMeasurements:
+    lead = _Lead(beat, row, rate)
+    shape = lead.shape
+    p, p_positive, p_negative, p_duration = lead.p()
+    j, j60, slope = lead.st()
+    return LeadMeasurements(
+        lead=name,
+        p=p,
+        p_positive=p_positive,
+        p_negative=p_negative,
+        p_duration=p_duration,
+        q=_amplitude(shape.q, "Q"),
+        r=_amplitude(shape.r, "R"),
+        s=_amplitude(shape.s, "S"),
+        r_prime=_amplitude(shape.r_prime, "R'"),
+        s_prime=_amplitude(shape.s_prime, "S'"),
+        q_duration=_duration(shape.q, "Q"),
+        r_duration=_duration(shape.r, "R"),
+        s_duration=_duration(shape.s, "S"),
+        qs=shape.qs,
+        peak_to_peak=measured(float(np.ptp(lead.qrs)) if len(lead.qrs) else math.nan, "mV"),
+        r_peak_time=lead.r_peak_time(),
+        j=j,
+        j60=j60,
+        st_slope=slope,
+        t=lead.t(),
+    )
+
+
+def _unmeasured_lead(name: str, reason: str) -> LeadMeasurements:
+    mv, ms = not_evaluable("mV", reason), not_evaluable("ms", reason)
+    return LeadMeasurements(
+        lead=name,
+        p=mv,
+        p_positive=mv,
+        p_negative=mv,
+        p_duration=ms,
+        q=mv,
+        r=mv,
+        s=mv,
+        r_prime=mv,
+        s_prime=mv,
+        q_duration=ms,
+        r_duration=ms,
+        s_duration=ms,
+        qs=False,
+        peak_to_peak=mv,
+        r_peak_time=ms,
+        j=mv,
+        j60=mv,
+        st_slope=not_evaluable("mV/s", reason),
+        t=mv,
+    )
+
+
+def lead_measurements(d: Delineation, rows: Mapping[str, int]) -> dict[str, LeadMeasurements]:
+    """All twelve leads; ``rows`` says which row of the delineation each recorded lead is."""
+    measurements = {}
+    for name in STANDARD_LEADS:
+        row = rows.get(name)
+        if row is None:
+            measurements[name] = _unmeasured_lead(name, f"{name} was not recorded")
+        elif not d.usable[row]:
+            measurements[name] = _unmeasured_lead(name, f"{name} carries no signal")
+        elif d.median is None:
+            measurements[name] = _unmeasured_lead(name, "no beat was found")
+        else:
+            measurements[name] = _measured_lead(name, d.median, row, d.sampling_rate)
+    return measurements
+
+
+def axis(d: Delineation, rows: Mapping[str, int], wave: str) -> Measurement:
+    """Frontal axis of P, QRS or T in degrees (-180, 180]: direction of the wave's mean vector, from leads I and II."""
+    missing = [name for name in ("I", "II") if name not in rows or not d.usable[rows[name]]]
+    if missing:
+        return not_evaluable("deg", f"needs lead {' and '.join(missing)}")
+    if d.median is None:
+        return not_evaluable("deg", "no beat was found")
+    beat = d.median
+    marks = {"P": beat.fused_p, "QRS": beat.fused_qrs, "T": beat.fused_t}[wave]
+    one, two = (_stretch(beat.millivolts[rows[n]], float(marks.onset[0]), float(marks.offset[0])) for n in ("I", "II"))
+    if len(one) < 3:
+        return absent("deg", f"no {wave} wave in most beats")
+    if wave == "P":
+        one, two = (y - np.linspace(y[0], y[-1], len(y)) for y in (one, two))
+    x = float(one.mean())
+    y = (float(two.mean()) - x / 2) * 2 / math.sqrt(3)  # aVF = II - I / 2, and Goldberger's leads are √3 / 2 as long
+    if math.hypot(x, y) < _LEAST_VECTOR[wave]:
+        return not_evaluable("deg", "the forces cancel out: no direction")
+    return measured(math.degrees(math.atan2(y, x)), "deg")
+
+
+def _deepest(lead: LeadMeasurements) -> Measurement:
+    """Depth of the S wave, or of a QS complex."""
+    depths = [m.value for m in (lead.s, lead.s_prime, lead.q if lead.qs else lead.s) if m.value is not None]
+    return measured(-min(depths), "mV") if depths else lead.s
+
+
+def _highest(lead: LeadMeasurements) -> Measurement:
+    heights = [m.value for m in (lead.r, lead.r_prime) if m.value is not None]
+    return measured(max(heights), "mV") if heights else lead.r
+
+
+def voltages(leads: Mapping[str, LeadMeasurements], v1_terminal: Measurement) -> Voltages:
+    """Absolute amplitudes for the criteria of hypertrophy; a wave that is not there is ABSENT, not 0."""
+    return Voltages(
+        s_v1=_deepest(leads["V1"]),
+        s_v3=_deepest(leads["V3"]),
+        r_v5=_highest(leads["V5"]),
+        r_v6=_highest(leads["V6"]),
+        r_avl=_highest(leads["aVL"]),
+        p_terminal_force_v1=v1_terminal,
+    )
+
+
+def p_terminal_force(d: Delineation, rows: Mapping[str, int]) -> Measurement:
+    """Depth times duration of the negative end of the P wave in V1 (Morris 1964), mV.ms; ABSENT without one."""
+    row = rows.get("V1")
+    if row is None or not d.usable[row]:
+        return not_evaluable("mV.ms", "needs lead V1")
+    if d.median is None:
+        return not_evaluable("mV.ms", "no beat was found")
+    onset, offset = float(d.median.fused_p.onset[0]), float(d.median.fused_p.offset[0])
+    y = _stretch(d.median.millivolts[row], onset, offset)
+    if len(y) < 3:
+        return absent("mV.ms", "no P wave in most beats")
+    away = y - np.linspace(y[0], y[-1], len(y))
+    negative = np.flatnonzero(away < -_LEAST_TERMINAL)
+    if not len(negative) or negative[-1] < len(away) / 2:
+        return absent("mV.ms", "the P wave in V1 has no negative end")
+    first = int(np.flatnonzero(away[: negative[-1]] >= 0)[-1]) + 1  # the line starts on the wave: there is one
+    end = away[first:]
+    return measured(-float(end.min()) * len(end) / d.sampling_rate * 1000, "mV.ms")
