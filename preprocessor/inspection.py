@@ -5,17 +5,19 @@ Unlike ``prepare`` this does not refuse an ECG that no model could take: it says
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cardiomesh.ecg.conditioning import condition
 from cardiomesh.ecg.hashing import canonical, signal_hash
 from cardiomesh.ecg.leads import STANDARD_LEADS
-from cardiomesh.ecg.quality import Quality, grade
+from cardiomesh.ecg.quality import Quality, Reason, grade
 from cardiomesh.ecg.recording import Recording
+from cardiomesh.ecg.reversal import suspect_reversal
 from cardiomesh.errors import FieldViolation, InvalidRequest
 from preprocessor.decoding import RecordingInput, decode
 from preprocessor.decoding.registry import Isolated, decode_known
@@ -115,6 +117,10 @@ def inspect_recording(request: RecordingInput, isolated: Isolated = decode_known
     except InvalidRequest as error:
         problems.extend(error.violations)
     whole = recording.leads == STANDARD_LEADS and bool(np.isfinite(recording.millivolts).all())
+    if whole and quality is not None and not problems:
+        conditioned = condition(recording.millivolts, recording.sampling_rate)
+        suspicions = tuple(Reason(s.code, s.message) for s in suspect_reversal(conditioned))
+        quality = replace(quality, reasons=quality.reasons + suspicions)
     return Inspection(
         recording=recording,
         format=recording.format,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION, condition, window
 from cardiomesh.ecg.hashing import MILLIVOLTS_PER_COUNT, canonical, signal_hash, tensor_hash
-from cardiomesh.ecg.quality import REJECT_BELOW, Quality, grade
+from cardiomesh.ecg.quality import REJECT_BELOW, Quality, Reason, grade
 from cardiomesh.ecg.recording import Recording
+from cardiomesh.ecg.reversal import suspect_reversal
 from preprocessor.decoding import RecordingInput, decode
 from preprocessor.decoding.registry import Isolated, decode_known
 from preprocessor.validation import check_fitness, check_form
@@ -41,11 +42,13 @@ def make_ready(recording: Recording, reject_below: float = REJECT_BELOW) -> Prep
     check_fitness(quality)
     # The tensor is made of the very counts that are hashed: one signal hash, one tensor, whatever the container.
     counts = canonical(recording.millivolts)
-    windows, starts = window(condition(counts * MILLIVOLTS_PER_COUNT, recording.sampling_rate))
+    conditioned = condition(counts * MILLIVOLTS_PER_COUNT, recording.sampling_rate)
+    suspicions = tuple(Reason(s.code, s.message) for s in suspect_reversal(conditioned))
+    windows, starts = window(conditioned)
     tensor = windows.astype("<f4", copy=False).tobytes()
     return Prepared(
         recording=recording,
-        quality=quality,
+        quality=replace(quality, reasons=quality.reasons + suspicions),
         tensor=tensor,
         window_starts=starts,
         tensor_hash=tensor_hash(tensor),

@@ -253,6 +253,7 @@ def _unrelated(x: FloatArray, rate: float, leads: Sequence[str], amplitude: Floa
     covariance = y @ y.T / y.shape[1]
     np.fill_diagonal(covariance, covariance.diagonal() + _RECORDER_NOISE)
     share[rows] = 1.0 / (np.linalg.inv(covariance).diagonal() * covariance.diagonal())
+    share[amplitude < FLAT_AMPLITUDE] = 0.0  # a flat lead has its own name
     return share
 
 
