@@ -55,15 +55,19 @@ def inputs() -> dict[str, RecordingInput]:
     }
 
 
-def cpu_ms(work: Callable[[], object]) -> tuple[float, float]:
-    """Median and 90th percentile of the CPU time of one run, in milliseconds."""
+def cpu_ms(work: Callable[[], object]) -> tuple[float, float, float]:
+    """Fastest, median and 90th percentile of the CPU time of one run, in milliseconds.
+
+    On a machine that others use, caches and the hypervisor lengthen CPU time itself: then the fastest run is
+    nearest to what the work costs.
+    """
     work()
     times = []
     for _ in range(RUNS):
         start = time.process_time()
         work()
         times.append((time.process_time() - start) * 1e3)
-    return float(np.median(times)), float(np.percentile(times, 90))
+    return min(times), float(np.median(times)), float(np.percentile(times, 90))
 
 
 def processor() -> str:
@@ -78,11 +82,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"one 10 s 12-lead 500 Hz recording, {RUNS} runs each, CPU ms on one core\n")
-    print(f"{'whole preparation':<28}{'median':>9}{'p90':>9}   budget {BUDGET_MS:g}")
+    print(f"{'whole preparation':<28}{'fastest':>9}{'median':>9}{'p90':>9}   budget {BUDGET_MS:g}")
     given = inputs()
     for name, request in given.items():
-        median, p90 = cpu_ms(lambda request=request: prepare(request))  # type: ignore[misc]
-        print(f"{name:<28}{median:>9.2f}{p90:>9.2f}   {'within' if median <= BUDGET_MS else 'OVER'}")
+        fastest, median, p90 = cpu_ms(lambda request=request: prepare(request))  # type: ignore[misc]
+        print(f"{name:<28}{fastest:>9.2f}{median:>9.2f}{p90:>9.2f}   {'within' if median <= BUDGET_MS else 'OVER'}")
     recording = decode(given["DICOM"])
     x, rate = recording.millivolts, recording.sampling_rate
     tensor = window(condition(x, rate))[0].tobytes()
@@ -94,10 +98,10 @@ def main() -> None:
         "hash signal": lambda: signal_hash(canonical(x), rate),
         "hash tensor": lambda: tensor_hash(tensor),
     }
-    print(f"\n{'step':<28}{'median':>9}{'p90':>9}")
+    print(f"\n{'step':<28}{'fastest':>9}{'median':>9}{'p90':>9}")
     for name, work in steps.items():
-        median, p90 = cpu_ms(work)
-        print(f"{name:<28}{median:>9.2f}{p90:>9.2f}")
+        fastest, median, p90 = cpu_ms(work)
+        print(f"{name:<28}{fastest:>9.2f}{median:>9.2f}{p90:>9.2f}")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ _FEW: Final = 3
 #: Larger steps than this (mV) mean a wrong scale: IEC 60601-2-25 asks recorders for 5 µV, old ones had 10.
 _COARSE_STEP: Final = 0.0125
 _COARSE_SCORE: Final = 0.75
-_STEP_SAMPLES: Final = 2500
+_STEP_SAMPLES: Final = 1000
 _COHERENCE_HZ: Final = 50.0
 _COHERENCE_BOX: Final = 20  # at that rate: slower than 0.4 s is left to the baseline's features
 _RECORDER_NOISE: Final = 1e-6  # mV²: one microvolt; keeps the inverse finite for leads that are copies
@@ -134,7 +134,7 @@ def _features(x: FloatArray, rate: float, leads: Sequence[str]) -> dict[str, Flo
     size = max(2, round(_BLOCK_SECONDS * rate))
     count = x.shape[1] // size
     blocks = x[:, : count * size].reshape(len(x), count, size)
-    high, low, mean = blocks.max(axis=2), blocks.min(axis=2), blocks.mean(axis=2)
+    high, low, mean = blocks.max(axis=2), blocks.min(axis=2), blocks @ np.full(size, 1 / size)
     per_second = max(1, round(rate / size))
     height = _amplitude(high, low, per_second)
     return {
@@ -243,7 +243,7 @@ def _unrelated(x: FloatArray, rate: float, leads: Sequence[str], amplitude: Floa
     count = x.shape[1] // max(1, step)
     if len(rows) < len(INDEPENDENT_LEADS) or step < 1 or count < 4 * _COHERENCE_BOX:
         return share
-    slow = x[rows, : count * step].reshape(len(rows), count, step).mean(axis=2)
+    slow = (x[:, : count * step].reshape(len(x), count, step) @ np.full(step, 1 / step))[rows]
     sums = np.cumsum(slow, axis=1)
     half = _COHERENCE_BOX // 2
     y = slow[:, half : count - half] - (sums[:, _COHERENCE_BOX:] - sums[:, :-_COHERENCE_BOX]) / _COHERENCE_BOX
@@ -279,17 +279,18 @@ def grade(
     connected = float(table[fatal].min())
     overall = min(0.5 * float(scores.min()) + 0.5 * float(scores.mean()), connected)
     graded = []
+    columns = table.T.tolist()
     for column, lead in enumerate(leads):
         faults = [
-            (table[row, column], _reason(key, f, measured, column))
-            for row, (key, f) in enumerate(_FEATURES.items())
-            if table[row, column] < _GRADE_SCORES[0][0]
+            (value, _reason(key, feature, measured, column))
+            for value, (key, feature) in zip(columns[column], _FEATURES.items(), strict=True)
+            if value < _GRADE_SCORES[0][0]
         ]
         reasons = tuple(reason for _, reason in sorted(faults, key=lambda fault: fault[0]))
         score = float(scores[column])
         height = round(float(measured["amplitude"][column]), 4)
         graded.append(LeadQuality(lead, _grade_of(score, REJECT_BELOW), round(score, 4), reasons, height))
-    coarse = _coarse(millivolts)
+    coarse = _coarse(millivolts[int(np.argmax(measured["amplitude"]))])
     limit, incoherent = _incoherent(measured["unrelated"], leads)
     overall = min(overall, limit, _COARSE_SCORE if coarse else 1.0)
     # No setting of the threshold lets a recording pass whose electrode hangs loose.
@@ -306,14 +307,12 @@ def _incoherent(unrelated: FloatArray, leads: Sequence[str]) -> tuple[float, tup
     return score, (Reason("INCOHERENT", f"{mean:.0%} of the signal is unrelated between the leads: electrodes move"),)
 
 
-def _coarse(millivolts: FloatArray) -> tuple[Reason, ...]:
-    """Whether the signal comes in steps larger than recorders have: then its scale is wrong, and so are amplitudes.
+def _coarse(lead: FloatArray) -> tuple[Reason, ...]:
+    """Whether a lively lead comes in steps larger than recorders have: then its scale is wrong, and so are amplitudes.
 
-    IEC 60601-2-25 asks for 5 µV or finer. The step is the smallest difference between values of the liveliest lead.
+    IEC 60601-2-25 asks for 5 µV or finer. The step is the smallest difference between any two of its values.
     """
-    lead = millivolts[int(np.argmax(np.ptp(millivolts[:, :_STEP_SAMPLES], axis=1)))]
-    values = np.sort(lead[:_STEP_SAMPLES])
-    steps = np.diff(values)
+    steps = np.diff(np.sort(lead[:_STEP_SAMPLES]))
     steps = steps[steps > 1e-6]
     if not len(steps) or float(steps.min()) <= _COARSE_STEP:
         return ()

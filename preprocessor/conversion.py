@@ -1,0 +1,177 @@
+"""Recordings → standard files that other readers open: DICOM 12-lead ECG, EDF, WFDB (zip) and CSV.
+
+Only what a Recording may hold is written: no names and no numbers; DICOM's required identifiers are written empty, its
+required UIDs are new. Samples are whole counts of 1 µV, or of 0.1 µV where 1 µV would lose something and the range
+allows it.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cardiomesh.ecg.recording import Recording
+from cardiomesh.errors import InvalidRequest
+
+__all__ = ["CONVERSIONS", "convert"]
+
+_INT16: Final = 32_767
+_SCP_CODES: Final[Mapping[str, int]] = {
+    "I": 1, "II": 2, "V1": 3, "V2": 4, "V3": 5, "V4": 6, "V5": 7, "V6": 8, "III": 61, "aVR": 62, "aVL": 63, "aVF": 64,
+}  # fmt: skip
+#: A date that stands for "not known" where a format insists on one.
+_NO_DATE: Final = datetime(1985, 1, 1)  # noqa: DTZ001
+
+
+def convert(recording: Recording, kind: str) -> bytes:
+    """The recording as a file of kind ``dcm``, ``edf``, ``wfdb`` or ``csv``."""
+    writer = CONVERSIONS.get(kind)
+    if writer is None:
+        raise InvalidRequest.field("kind", f"can write {', '.join(CONVERSIONS)}", "UNKNOWN_FORMAT")
+    if not recording.leads or not recording.samples:
+        raise InvalidRequest.field("recording", "there is no lead to write", "EMPTY")
+    if not np.isfinite(recording.millivolts).all():
+        raise InvalidRequest.field(
+            "recording", "samples are missing, and the format has no word for that", "MISSING_SAMPLES"
+        )
+    return writer(recording)
+
+
+def _counts(recording: Recording) -> tuple[npt.NDArray[np.int16], float]:
+    """Whole 16-bit counts ``[leads, n]`` and microvolts per count: the finest step that is needed and fits."""
+    microvolts = recording.millivolts * 1e3
+    largest = float(np.abs(microvolts).max())
+    whole = bool(np.abs(microvolts - np.rint(microvolts)).max() < 1e-3)
+    step = 1.0 if whole or largest / 0.1 > _INT16 else 0.1
+    if largest / step > _INT16:
+        step = largest / _INT16
+    return np.rint(microvolts / step).astype(np.int16), step
+
+
+def _to_csv(recording: Recording) -> bytes:
+    times = np.arange(recording.samples) / recording.sampling_rate
+    out = io.StringIO()
+    out.write("time [s]," + ",".join(f"{lead} [mV]" for lead in recording.leads) + "\n")
+    np.savetxt(
+        out,
+        np.column_stack([times, recording.millivolts.T]),
+        fmt=["%.6f"] + ["%.5f"] * len(recording.leads),
+        delimiter=",",
+    )
+    return out.getvalue().encode()
+
+
+def _to_wfdb(recording: Recording) -> bytes:
+    counts, step = _counts(recording)
+    gain = f"{1000 / step:.10g}"
+    head = f"ecg {len(counts)} {recording.sampling_rate:.10g} {recording.samples}"
+    if recording.acquired_at is not None:
+        head += recording.acquired_at.strftime(" %H:%M:%S %d/%m/%Y")
+    lines = [head]
+    for lead, row in zip(recording.leads, counts, strict=True):
+        checksum = (int(row.sum(dtype=np.int64)) + 0x8000) % 0x10000 - 0x8000
+        lines.append(f"ecg.dat 16 {gain}(0)/mV 16 0 {row[0]} {checksum} 0 {lead}")
+    if recording.patient.age_years is not None:
+        lines.append(f"#Age: {recording.patient.age_years}")
+    if recording.patient.sex is not None:
+        lines.append(f"#Sex: {recording.patient.sex}")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ecg.hea", "\n".join(lines) + "\n")
+        archive.writestr("ecg.dat", np.ascontiguousarray(counts.T).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def _to_edf(recording: Recording) -> bytes:
+    """EDF (Kemp et al. 1992) with one data record per second, or one record where the rate is not whole."""
+    counts, step = _counts(recording)
+    rate, leads = recording.sampling_rate, len(recording.leads)
+    size = round(rate) if rate == round(rate) and recording.samples % round(rate) == 0 else recording.samples
+    records, duration = recording.samples // size, size / rate
+    limit = step * _INT16
+    when = (recording.acquired_at or _NO_DATE).strftime("%d.%m.%y%H.%M.%S")
+
+    def column(values: list[str], width: int) -> str:
+        return "".join(value[:width].ljust(width) for value in values)
+
+    header = "0".ljust(8) + "X X X X".ljust(80) + "Startdate X X X X".ljust(80) + when
+    header += str(256 * (leads + 1)).ljust(8) + " " * 44 + str(records).ljust(8) + f"{duration:.8g}"[:8].ljust(8)
+    header += str(leads).ljust(4)
+    header += column([f"ECG {lead}" for lead in recording.leads], 16) + " " * 80 * leads + column(["uV"] * leads, 8)
+    header += column([f"{-limit:.7g}"] * leads, 8) + column([f"{limit:.8g}"] * leads, 8)
+    header += column([str(-_INT16)] * leads, 8) + column([str(_INT16)] * leads, 8) + " " * 80 * leads
+    header += column([str(size)] * leads, 8) + " " * 32 * leads
+    blocks = counts.reshape(leads, records, size).transpose(1, 0, 2)
+    return header.encode("ascii") + np.ascontiguousarray(blocks).astype("<i2").tobytes()
+
+
+def _to_dicom(recording: Recording) -> bytes:
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.sequence import Sequence
+    from pydicom.uid import (
+        ExplicitVRLittleEndian,
+        GeneralECGWaveformStorage,
+        TwelveLeadECGWaveformStorage,
+        generate_uid,
+    )
+
+    counts, step = _counts(recording)
+    when = recording.acquired_at or _NO_DATE
+    twelve = len(counts) <= 13 and recording.samples <= 16384
+
+    def code(value: str, scheme: str, version: str, meaning: str) -> Sequence:
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator = value, scheme
+        item.CodingSchemeVersion, item.CodeMeaning = version, meaning
+        return Sequence([item])
+
+    channels = []
+    for lead in recording.leads:
+        channel = Dataset()
+        channel.ChannelSourceSequence = code(f"5.6.3-9-{_SCP_CODES[lead]}", "SCPECG", "1.3", f"Lead {lead}")
+        channel.ChannelSensitivity = f"{step:.10g}"
+        channel.ChannelSensitivityUnitsSequence = code("uV", "UCUM", "1.4", "microvolt")
+        channel.ChannelSensitivityCorrectionFactor, channel.ChannelBaseline = "1", "0"
+        channel.ChannelSampleSkew, channel.WaveformBitsStored = "0", 16
+        channels.append(channel)
+    group = Dataset()
+    group.WaveformOriginality, group.NumberOfWaveformChannels = "ORIGINAL", len(counts)
+    group.NumberOfWaveformSamples, group.SamplingFrequency = recording.samples, f"{recording.sampling_rate:.10g}"
+    group.MultiplexGroupLabel, group.ChannelDefinitionSequence = "RHYTHM", Sequence(channels)
+    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
+    group.WaveformData = np.ascontiguousarray(counts.T).astype("<i2").tobytes()
+    group["WaveformData"].VR = "OW"
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.SOPClassUID = TwelveLeadECGWaveformStorage if twelve else GeneralECGWaveformStorage
+    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    file.file_meta.MediaStorageSOPClassUID = file.SOPClassUID
+    file.StudyInstanceUID, file.SeriesInstanceUID = generate_uid(), generate_uid()
+    file.Modality, file.Manufacturer = "ECG", recording.device.manufacturer
+    file.ManufacturerModelName = recording.device.model
+    file.PatientName = file.PatientID = file.PatientBirthDate = ""
+    file.PatientSex = {"female": "F", "male": "M"}.get(recording.patient.sex or "", "")
+    if recording.patient.age_years is not None:
+        file.PatientAge = f"{recording.patient.age_years:03d}Y"
+    file.StudyDate = file.ContentDate = when.strftime("%Y%m%d")
+    file.StudyTime = file.ContentTime = when.strftime("%H%M%S")
+    file.AcquisitionDateTime = when.strftime("%Y%m%d%H%M%S")
+    file.AccessionNumber = file.StudyID = file.ReferringPhysicianName = ""
+    file.SeriesNumber, file.InstanceNumber = 1, 1
+    file.AcquisitionContextSequence = Sequence([])
+    file.WaveformSequence = Sequence([group])
+    buffer = io.BytesIO()
+    file.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+CONVERSIONS: Final[Mapping[str, Callable[[Recording], bytes]]] = {
+    "dcm": _to_dicom, "edf": _to_edf, "wfdb": _to_wfdb, "csv": _to_csv,
+}  # fmt: skip
