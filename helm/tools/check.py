@@ -1,7 +1,8 @@
 """``make helm-check``: everything that can be said of the chart without a cluster.
 
 lint, profiles × Kubernetes versions, permutations, schemas, policies, golden renders, rules.
-``--golden`` writes the golden renders anew; look at the diff before committing it.
+``--golden`` writes the golden renders anew; look at the diff before committing it. ``--release`` writes down what the
+next release must not change.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from helm.tools.policies import broken
 from helm.tools.render import PERMUTATIONS, PROFILES, HelmError, Object, helm, parse, template
 from helm.tools.values import CHART
 
-__all__ = ["CUSTOM", "GOLDEN", "VERSIONS", "golden", "main", "schema_errors"]
+__all__ = ["CUSTOM", "GOLDEN", "RELEASED", "VERSIONS", "breaks_upgrade", "golden", "immutable", "main", "schema_errors"]
 
 GOLDEN: Final = CHART.parent / "golden"
+#: Names and immutable fields of the last release; written when one is made, and by nothing else.
+RELEASED: Final = GOLDEN / "released.json"
 VERSIONS: Final = tuple(f"1.{minor}" for minor in range(29, 38))
 #: Kinds of operators; the API server's schemas do not know them.
 CUSTOM: Final = frozenset({"ServiceMonitor", "PrometheusRule", "ScaledObject", "Certificate"})
@@ -55,6 +58,27 @@ def golden(profile: str) -> str:
         if o["kind"] == "PrometheusRule":
             o["spec"]["groups"] = [group["name"] for group in o["spec"]["groups"]]
     return yaml.safe_dump_all(objects, sort_keys=True, width=120)
+
+
+def immutable(profile: str) -> dict[str, Any]:
+    """What an upgrade cannot change: names, and the fields that the API server refuses to update."""
+    found: dict[str, Any] = {}
+    for o in parse(template(profile=profile)):
+        if "helm.sh/hook" in o["metadata"].get("annotations", {}):
+            continue
+        spec = o.get("spec", {})
+        fixed = {"selector": spec["selector"]} if o["kind"] == "Deployment" else {}
+        if o["kind"] == "Service":
+            fixed = {"clusterIP": spec.get("clusterIP", "")}
+        if o["kind"] == "PriorityClass":
+            fixed = {"value": o["value"]}
+        found[f"{o['kind']}/{o['metadata']['name']}"] = fixed
+    return found
+
+
+def breaks_upgrade(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Objects whose fixed fields changed. One that is new or gone is no trouble: Helm makes and removes them."""
+    return [f"{name}: {before[name]} → {now[name]}" for name in before.keys() & now.keys() if before[name] != now[name]]
 
 
 def _difference(profile: str) -> str:
@@ -91,6 +115,10 @@ def _rules(promtool: Path) -> str:
 
 def main() -> None:
     """Check all of it, print one line per step, exit 1 when anything is wrong."""
+    if sys.argv[1:] == ["--release"]:
+        fixed = {profile: immutable(profile) for profile in PROFILES}
+        RELEASED.write_text(json.dumps(fixed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return
     if sys.argv[1:] == ["--golden"]:
         GOLDEN.mkdir(exist_ok=True)
         for profile in PROFILES:
@@ -116,6 +144,10 @@ def main() -> None:
     print(f"helm template, schemas of Kubernetes {versions}, policies: {count} renders, {len(seen)} different objects")
     problems += [f"golden render {p} differs:\n{d}" for p in PROFILES if (d := _difference(p))]
     print(f"golden renders: {len(PROFILES)}")
+    released = json.loads(RELEASED.read_text(encoding="utf-8"))
+    for profile in PROFILES:
+        problems += [f"upgrade, {profile}: {p}" for p in breaks_upgrade(released[profile], immutable(profile))]
+    print(f"immutable fields against the last release: {len(PROFILES)}")
     promtool = find("promtool")
     if promtool is None:
         print("promtool: not on this machine (Debian package prometheus); rules not tested")

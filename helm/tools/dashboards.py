@@ -214,7 +214,6 @@ def build(uid: str) -> dict[str, Any]:
                     "label": "Namespace",
                     "datasource": _SOURCE,
                     "query": {"query": namespaces, "refId": "namespaces"},
-                    "definition": namespaces,
                     "multi": True,
                     "includeAll": True,
                     "allValue": ".*",

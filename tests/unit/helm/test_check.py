@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 import subprocess
 from collections.abc import Callable
 
@@ -26,6 +27,23 @@ def test_golden_renders(render: Render, profile: str) -> None:
     assert check.golden(profile) == (check.GOLDEN / f"{profile}.yaml").read_text(encoding="utf-8"), (
         "the chart renders something else: `make helm-golden`, and look at the diff"
     )
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_upgrade_from_the_last_release_changes_no_immutable_field(render: Render, profile: str) -> None:
+    render()
+    released = json.loads(check.RELEASED.read_text(encoding="utf-8"))[profile]
+    assert len(released) > 10
+    assert check.breaks_upgrade(released, check.immutable(profile)) == []
+
+
+def test_a_changed_selector_is_noticed(render: Render) -> None:
+    render()
+    released = json.loads(check.RELEASED.read_text(encoding="utf-8"))["trial"]
+    now = check.immutable("trial")
+    now["Deployment/cardiomesh-gateway"]["selector"]["matchLabels"]["version"] = "2"
+    now["Service/cardiomesh-triton-headless"]["clusterIP"] = ""
+    assert len(check.breaks_upgrade(released, now)) == 2
 
 
 @needs_schemas

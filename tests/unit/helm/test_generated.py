@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -45,6 +46,31 @@ def test_the_readme_is_generated() -> None:
 @pytest.mark.parametrize("uid", dashboards.DASHBOARDS)
 def test_the_dashboards_are_generated(uid: str) -> None:
     assert (dashboards.FOLDER / f"{uid}.json").read_text(encoding="utf-8") == dashboards.render(uid), "make helm-docs"
+
+
+def _lost(before: object, after: object, path: str = "") -> list[str]:
+    """Paths of what did not survive."""
+    if isinstance(before, dict):
+        kept = after if isinstance(after, dict) else {}
+        return [lost for key, value in before.items() for lost in _lost(value, kept.get(key), f"{path}.{key}")]
+    if isinstance(before, list):
+        both = zip(before, after, strict=True) if isinstance(after, list) and len(after) == len(before) else ()
+        return [lost for a, b in both for lost in _lost(a, b, f"{path}[]")] if both else [path] * bool(before)
+    return [] if before == after else [path]
+
+
+@pytest.mark.parametrize("uid", dashboards.DASHBOARDS)
+def test_grafanas_own_types_hold_all_of_a_dashboard(uid: str) -> None:
+    """What Grafana's schema does not know would be lost on the way through its types."""
+    types = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason="of the dev extra")
+    encoder = importlib.import_module("grafana_foundation_sdk.cog.encoder")
+    importlib.import_module("grafana_foundation_sdk.cog.plugins").register_default_plugins()
+    ours = dashboards.build(uid)
+    theirs = json.loads(encoder.JSONEncoder().encode(types.Dashboard.from_json(ours)))
+    assert _lost(ours, theirs) == []
+    ours["panels"][0]["titel"] = "misspelt"
+    again = json.loads(encoder.JSONEncoder().encode(types.Dashboard.from_json(ours)))
+    assert _lost(ours, again) == [".panels[].titel"]
 
 
 def test_every_value_of_the_services_has_a_sentence() -> None:
