@@ -1,8 +1,10 @@
-"""``cardiomesh inspect FILE``: what an integrator runs first on a strange file. Needs no running mesh."""
+"""``cardiomesh inspect`` and ``cardiomesh convert``: what an integrator needs before there is a mesh."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,13 +14,17 @@ from rich.table import Table
 
 from cardiomesh.client import read_file
 from cardiomesh.ecg.measurements import Status
+from cardiomesh.errors import InvalidRequest
+from preprocessor.conversion import convert as write_as
 from preprocessor.decoding import FileInput, RecordingInput
+from preprocessor.decoding import decode as decode_any
 from preprocessor.decoding.isolation import WorkerPool
+from preprocessor.decoding.registry import Isolated
 from preprocessor.inspection import Inspection, inspect_recording
 from preprocessor.measuring import Named, measurements_of
 from preprocessor.settings import PreprocessorSettings
 
-__all__ = ["inspect"]
+__all__ = ["convert", "inspect"]
 
 _SHOWN = ("rhythm.heart_rate", "intervals.pr", "intervals.qrs", "intervals.qt", "intervals.qtc_fridericia", "axis.qrs")
 
@@ -28,18 +34,43 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Say what a file is, what is in it, how fit it is, and what it measures."""
-    settings = PreprocessorSettings()
-    workers = WorkerPool(1, seconds=settings.decode_seconds, memory_mib=settings.decode_memory_mib)
-    try:
-        found = inspect_recording(RecordingInput(FileInput(read_file(file))), workers.decode)
-    finally:
-        workers.close()
+    with _decoder() as decode:
+        found = inspect_recording(_input(file), decode)
     # What could not be analysed is not measured either: a number on it would be a guess.
     measured = () if found.problems else measurements_of(found.recording)
     if as_json:
         print(json.dumps(found.to_json() | {"measurements": list(map(_plain, measured))}, ensure_ascii=False))
     else:
         _show(Console(), found, measured)
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="Any ECG file.")],
+    out: Annotated[Path, typer.Argument(help="What to write: .dcm, .edf, .wfdb (a zip) or .csv.")],
+) -> None:
+    """Write an ECG as a standard file that other readers open. Names and numbers of patients do not travel."""
+    with _decoder() as decode:
+        recording = decode_any(_input(file), decode)
+    content = write_as(recording, out.suffix.removeprefix(".").lower())
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise InvalidRequest.field("out", f"{out.name}: {error.strerror}", "UNWRITABLE") from error
+
+
+def _input(file: Path) -> RecordingInput:
+    return RecordingInput(FileInput(read_file(file)))
+
+
+@contextmanager
+def _decoder() -> Iterator[Isolated]:
+    """One worker with the service's own limits: a strange file is as strange here as there."""
+    settings = PreprocessorSettings()
+    workers = WorkerPool(1, seconds=settings.decode_seconds, memory_mib=settings.decode_memory_mib)
+    try:
+        yield workers.decode
+    finally:
+        workers.close()
 
 
 def _plain(named: Named) -> dict[str, Any]:

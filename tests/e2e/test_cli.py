@@ -115,3 +115,20 @@ def test_inspect_of_what_is_no_ecg_is_one_line_and_exit_2(tmp_path: Path) -> Non
 def test_measure_prints_the_intervals(addresses: Addresses, ecg_file: Path) -> None:
     done = cardiomesh("analyze", ecg_file, "--measure", gateway=addresses.gateway)
     assert "QTc (Fridericia)" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["dcm", "edf", "wfdb"])
+def test_a_converted_file_holds_the_same_signal(ecg_file: Path, tmp_path: Path, kind: str) -> None:
+    written = tmp_path / f"out.{kind}"
+    assert cardiomesh("convert", ecg_file, written, cwd=tmp_path).returncode == 0
+    hashes = {
+        json.loads(cardiomesh("inspect", file, "--json", cwd=tmp_path).stdout)["signal_hash"]
+        for file in (ecg_file, written)
+    }
+    assert len(hashes) == 1
+
+
+def test_convert_says_what_it_can_write(ecg_file: Path, tmp_path: Path) -> None:
+    done = cardiomesh("convert", ecg_file, tmp_path / "out.bmp", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "dcm, edf, wfdb, csv" in done.stderr
