@@ -28,7 +28,7 @@ _DIGEST: Final = ("--set-string", f"models.sha256={'ab' * 32}")
 #: Each switches what no profile does, on top of the defaults.
 PERMUTATIONS: Final[dict[str, tuple[str, ...]]] = {
     "defaults": (),
-    "image-volume": ("--set", "models.image.mount=volume"),
+    "image-volume": ("--set", "models.image.mount=volume,models.subPath=model_repository"),
     "archive": (
         *("--set", "models.delivery=archive,models.archive.url=https://models.example/m.tar.gz"),
         *("--set-json", 'models.archive.egress=[{"to":[{"ipBlock":{"cidr":"192.0.2.7/32"}}]}]'),
