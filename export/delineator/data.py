@@ -21,9 +21,6 @@ LEADS = ("i", "ii", "iii", "avr", "avl", "avf", "v1", "v2", "v3", "v4", "v5", "v
 CLASSES = {"p": 1, "N": 2, "t": 3}
 #: Label of samples outside the annotated range.
 IGNORED = -1
-#: Pauses shorter than this (samples at 250 Hz) are left alone; P and T waves overlap by less than that.
-_PAUSE = 20
-_OVERLAP = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,37 +65,6 @@ def load(folder: Path, numbers: range) -> list[Example]:
     return examples
 
 
-def _hastened(example: Example, rng: np.random.Generator) -> Example:
-    """The same beats at a faster rate: part of each pause between T and the next wave is left out, or all of it.
-
-    Where more than the pause goes, the next P wave is added onto the end of the T wave, as in sinus tachycardia and in
-    first-degree block: LUDB has few of either, and a P wave that leans on a T wave must be known for one.
-    """
-    ecg, labels = example.ecg, example.labels
-    idle = np.flatnonzero(np.diff((labels == 0).all(axis=0).astype(np.int8), prepend=0, append=0))
-    pauses = [(a, b) for a, b in idle.reshape(-1, 2).tolist() if b - a >= _PAUSE and (labels[:, a - 8 : a] == 3).any()]
-    share, overlap = float(rng.uniform(0.3, 1.0)), int(rng.integers(0, _OVERLAP))
-    whole = rng.random() < 0.5
-    parts, classes = [ecg[:, :0]], [labels[:, :0]]
-    begin = 0
-    for a, b in pauses:
-        spare = 0 if whole else round((1 - share) * (b - a))
-        end, resume = a + spare // 2, b - (spare - spare // 2)
-        shared = min(overlap, end - begin, ecg.shape[1] - resume) if whole else 0
-        left, right = ecg[:, begin:end].copy(), ecg[:, resume : resume + shared]
-        named = labels[:, begin:end].copy()
-        if shared:
-            left[:, -shared:] += right - ecg[:, a:b].mean(axis=1, keepdims=True)
-            later = labels[:, resume : resume + shared]
-            named[:, -shared:] = np.where(later > 0, later, named[:, -shared:])
-        parts.append(left)
-        classes.append(named)
-        begin = resume + shared
-    parts.append(ecg[:, begin:])
-    classes.append(labels[:, begin:])
-    return Example(example.number, np.concatenate(parts, axis=1), np.concatenate(classes, axis=1))
-
-
 def _stretched(
     example: Example, factor: float, start: float, length: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
@@ -114,8 +80,6 @@ def augmented(
     example: Example, length: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
     """A random stretch of a record: other heart rate, amplitude, polarity, noise, wander, mains and lost leads."""
-    if rng.random() < 0.5:
-        example = _hastened(example, rng)
     factor = float(rng.uniform(0.8, 1.25))
     room = example.ecg.shape[1] - length * factor
     ecg, labels = _stretched(example, factor, float(rng.uniform(0, max(room, 1))), length)

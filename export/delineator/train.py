@@ -11,14 +11,12 @@ import torch
 from torch.nn import functional
 
 from export.delineator.data import IGNORED, Example, augmented
-from export.delineator.network import Segmenter
+from export.delineator.network import CLASS_WEIGHTS, Segmenter
 
-__all__ = ["CLASS_WEIGHTS", "FOLDS", "STEPS", "fit", "in_fold"]
+__all__ = ["FOLDS", "STEPS", "fit", "in_fold"]
 
 FOLDS = 5
 STEPS = 800
-#: P and QRS are short: their samples count more. ``weights.folded`` takes this out of the answer again.
-CLASS_WEIGHTS = (1.0, 1.5, 1.5, 1.0)
 
 BATCH = 4
 CROP = 1280  # 5.12 s at 250 Hz

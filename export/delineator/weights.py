@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cardiomesh.ecg.delineation.network import Weights
-from export.delineator.network import Segmenter
-from export.delineator.train import CLASS_WEIGHTS
+from export.delineator.network import CLASS_WEIGHTS, Segmenter
 
 __all__ = ["folded", "write"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from importlib import resources
@@ -75,6 +75,12 @@ class Weights:
     kernels: Mapping[str, Array]
     biases: Mapping[str, Array]
     provenance: Mapping[str, object]
+    #: Each kernel with its bias as one more row: a column of ones then adds it within the matrix product.
+    stacked: Mapping[str, Array] = field(init=False)
+
+    def __post_init__(self) -> None:
+        stacked = {name: np.vstack([kernel, self.biases[name]]) for name, kernel in self.kernels.items()}
+        object.__setattr__(self, "stacked", stacked)
 
 
 @lru_cache(maxsize=1)
@@ -98,25 +104,28 @@ def _convolve(x: Array, weights: Weights, layer: str, stride: int = 1, dilation:
 
     A few, so that windows and answers stay in the cache: memory, not arithmetic, is what this network costs.
     """
-    kernel, bias = weights.kernels[layer], weights.biases[layer]
+    kernel = weights.stacked[layer]
     rows, n, inputs = x.shape
-    taps = len(kernel) // inputs
+    width = len(kernel) - 1
+    taps = width // inputs
     reach = dilation * (taps // 2)
     outputs = -(-n // stride)
     y = np.empty((rows, outputs, kernel.shape[1]), dtype=np.float32)
-    count = max(1, min(rows, _BUFFER // (outputs * taps * inputs)))
+    count = max(1, min(rows, _BUFFER // (outputs * width)))
     padded = np.zeros((count, n + 2 * reach, inputs), dtype=np.float32)
     row, step, item = padded.strides
     windows = np.lib.stride_tricks.as_strided(
         padded, (count, outputs, taps, inputs), (row, stride * step, dilation * step, item), writeable=False
     )
+    columns = np.ones((count, outputs, width + 1), dtype=np.float32)
+    unfolded = columns[:, :, :width].reshape(count, outputs, taps, inputs)
     for first in range(0, rows, count):
         part = slice(first, min(first + count, rows))
         used = part.stop - first
         padded[:used, reach : reach + n] = x[part]
+        unfolded[...] = windows
         flat = y[part].reshape(-1, kernel.shape[1])
-        np.matmul(windows[:used].reshape(-1, taps * inputs), kernel, out=flat)
-        flat += bias
+        np.matmul(columns[:used].reshape(-1, width + 1), kernel, out=flat)
         if relu:
             np.maximum(flat, 0, out=flat)
     return y

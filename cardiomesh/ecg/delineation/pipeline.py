@@ -83,11 +83,12 @@ def _assembled(
 ) -> Delineation:
     """Waves, beats and their median from the network's answer for the usable leads."""
     scale = rate / RATE_HZ
+    by_class = np.ascontiguousarray(probability.transpose(2, 0, 1))
     rows = np.flatnonzero(usable)
-    edges = {kind: events(probability, kind) for kind in (_P, _QRS, _T)}
+    edges = {kind: events(by_class, kind) for kind in (_P, _QRS, _T)}
     found: dict[int, WaveMarks] = {}
     for kind, (start, end, _) in edges.items():
-        onset, offset = matched(waves(probability, kind), start, end, len(rows), kind)
+        onset, offset = matched(waves(by_class, kind), start, end, len(rows), kind)
         whole = np.full((2, len(x), len(start)), np.nan)
         whole[0, rows], whole[1, rows] = onset * scale, offset * scale
         found[kind] = WaveMarks(whole[0], _peaks(x, whole[0], whole[1], rate), whole[1])

@@ -67,9 +67,9 @@ def _crossing(margin: npt.NDArray[np.float32], row: IntArray, outside: IntArray,
 
 
 def waves(probability: npt.NDArray[np.float32], kind: int) -> LeadWaves:
-    """The waves of class ``kind`` in ``[leads, n, 4]``: where it is likelier than any other class."""
-    own = probability[:, :, kind]
-    others = [probability[:, :, other] for other in range(probability.shape[2]) if other != kind]
+    """The waves of class ``kind`` in ``[4, leads, n]``: where it is likelier than any other class."""
+    own = probability[kind]
+    others = [probability[other] for other in range(len(probability)) if other != kind]
     margin = own - np.maximum(np.maximum(others[0], others[1]), others[2])
     row, first, last = _joined(*_runs(margin > 0), round(_GAP * RATE_HZ))
     long = last - first >= _SHORTEST[kind] * RATE_HZ
@@ -78,8 +78,8 @@ def waves(probability: npt.NDArray[np.float32], kind: int) -> LeadWaves:
 
 
 def events(probability: npt.NDArray[np.float32], kind: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Start, end and mean agreement of each stretch on which the leads of ``[leads, n, 4]`` agree, each ``[k]``."""
-    agreement = probability[:, :, kind].mean(axis=0)
+    """Start, end and mean agreement of each stretch on which the leads of ``[4, leads, n]`` agree, each ``[k]``."""
+    agreement = probability[kind].mean(axis=0)
     _, first, last = _joined(*_runs((agreement > _AGREEMENT[kind])[None]), round(_GAP * RATE_HZ))
     long = last - first >= _SHORTEST_EVENT[kind] * RATE_HZ
     first, last = first[long], last[long]
