@@ -1,10 +1,17 @@
-"""The arguments that the chart gives Triton, given to a real one: certificates both ways, connections with an age."""
+"""What the chart gives its containers, given to real ones as processes: Triton's arguments, the services' environment.
+
+Certificates both ways, connections with an age, and `helm test`'s own script through all of it.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -20,6 +27,12 @@ from helm.tools.render import PERMUTATIONS, Object
 
 ROOT = Path(__file__).resolve().parents[3]
 Render = Callable[..., list[Object]]
+
+
+def _container(objects: list[Object], name: str) -> Object:
+    found = next(o for o in objects if o["metadata"]["name"] == f"cardiomesh-{name}" and o["kind"] == "Deployment")
+    container: Object = found["spec"]["template"]["spec"]["containers"][0]
+    return container
 
 
 def _ready(address: str, tls: TlsFiles | None, seconds: float = 2) -> bool:
@@ -38,8 +51,7 @@ def triton(render: Render, tmp_path: Path) -> Iterator[tuple[str, TlsFiles]]:
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
     grpc_port, http_port, metrics_port = free_ports(3)
     objects = render(*PERMUTATIONS["tls-given"], "--set", "triton.maxConnectionAgeSeconds=5")
-    deployment = next(o for o in objects if o["metadata"]["name"] == "cardiomesh-triton" and o["kind"] == "Deployment")
-    arguments: list[str] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    arguments: list[str] = _container(objects, "triton")["args"]
     here = {
         "/models": str(ROOT / "model_repository"),
         "/tls/": f"{tmp_path}/",
@@ -90,3 +102,54 @@ def test_triton_takes_the_charts_arguments(triton: tuple[str, TlsFiles]) -> None
             assert stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=5).ready
             calls += 1
     assert calls > 10
+
+
+@pytest.mark.mesh
+@pytest.mark.heavy
+def test_the_charts_environment_makes_a_mesh_with_certificates_on_every_hop(
+    triton: tuple[str, TlsFiles], render: Render, tmp_path: Path
+) -> None:
+    address, tls = triton
+    objects = render(*PERMUTATIONS["tls-given"])
+    names = ("preprocessor", "explainer", "gateway")
+    grpc_ports, http_ports = free_ports(3), free_ports(3)
+    here = dict(zip(names, (f"localhost:{port}" for port in grpc_ports), strict=True)) | {"triton": address}
+    smoke = {
+        "CARDIOMESH_TLS_CA": str(tls.ca),
+        "CARDIOMESH_TLS_CERTIFICATE": str(tls.certificate),
+        "CARDIOMESH_TLS_KEY": str(tls.key),
+    }
+    script = [sys.executable, str(ROOT / "helm" / "cardiomesh" / "files" / "smoke.py"), here["gateway"], "20"]
+
+    def ask(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(script, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+    with ExitStack() as stack:
+        for name, grpc_port, http_port in zip(names, grpc_ports, http_ports, strict=True):
+            given = {v["name"]: v["value"] for v in _container(objects, name)["env"]}
+            for key, value in given.items():
+                if dialled := re.fullmatch(r"dns:///cardiomesh-([a-z]+)-headless\..*", value):
+                    given[key] = f"dns:///{here[dialled[1]]}"
+                elif value.startswith("/tls/"):
+                    given[key] = str(tmp_path / value.removeprefix("/tls/"))
+            given |= {
+                "CARDIOMESH_GRPC_ADDRESS": f"localhost:{grpc_port}",
+                "CARDIOMESH_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
+                "CARDIOMESH_DRAIN_DELAY_S": "0",
+            }
+            if "CARDIOMESH_MODEL_REPOSITORY" in given:
+                given["CARDIOMESH_MODEL_REPOSITORY"] = str(ROOT / "model_repository")
+            log = stack.enter_context((tmp_path / f"{name}.log").open("w"))
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", name], env=os.environ | given, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+                )
+            )
+            stack.callback(process.terminate)
+        deadline = time.monotonic() + 120
+        while (done := ask(smoke)).returncode:
+            assert time.monotonic() < deadline, done.stderr[-500:] + (tmp_path / "gateway.log").read_text()[-1500:]
+        assert "explained" in done.stdout
+        # The gateway of this rendering asks its callers for a certificate, too.
+        assert ask({"CARDIOMESH_TLS_CA": str(tls.ca)}).returncode
+        assert ask({}).returncode
