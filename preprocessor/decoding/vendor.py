@@ -46,6 +46,8 @@ _FILLER_SECONDS: Final = 0.02
 
 def decode_vendor(name: str, content: bytes) -> Recording:
     """Read one vendor file whose format is known."""
+    if name == "edf":
+        _check_edf(content)
     module, parser_name, suffix = _PARSERS[name]
     parsers = importlib.import_module(f"ecgdatakit.parsing.parsers.{module}")
     parser = _shortened_scp(parsers) if name == "scp" else getattr(parsers, parser_name)()
@@ -56,6 +58,22 @@ def decode_vendor(name: str, content: bytes) -> Recording:
             warnings.simplefilter("ignore")
             record = parser.parse(path)
     return _to_recording(name, record, getattr(parser, "remarks", ()))
+
+
+def _check_edf(content: bytes) -> None:
+    """Refuse a header that promises what the file does not hold, before anything is made ready for it."""
+    try:
+        signals, records = int(content[252:256]), int(content[236:244])
+        start, duration = 256 * (signals + 1), float(content[244:252])
+        if not 0 < signals <= 4 * _MAX_CHANNELS or len(content) < start:
+            raise ValueError
+        sizes = [int(content[256 + 216 * signals + 8 * k :][:8]) for k in range(signals)]
+    except ValueError:
+        raise InvalidRequest.field(FIELD, "the EDF header is damaged", "MALFORMED") from None
+    if min(sizes) < 0 or sum(sizes) == 0 or not 0 <= duration < 1e6:
+        raise InvalidRequest.field(FIELD, "the EDF header is damaged", "MALFORMED")
+    if records >= 0 and start + 2 * sum(sizes) * records > len(content):
+        raise InvalidRequest.field(FIELD, "the EDF file ends before its last record; send it whole", "TRUNCATED")
 
 
 def _shortened_scp(parsers: Any) -> Any:

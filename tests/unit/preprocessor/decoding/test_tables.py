@@ -108,4 +108,11 @@ def test_edf_as_pyedflib_writes_it_has_the_same_hash(tmp_path: Path) -> None:
     writer.close()
     recording = decode(as_file(path.read_bytes()))
     assert recording.format == "edf"
+    with pytest.raises(InvalidRequest, match="send it whole"):
+        decode(as_file(path.read_bytes()[:-100]))
+    for at, value in ((236, b"99999999"), (252, b"9999"), (244, b"nonsense"), (256 + 216 * 12, b"99999999")):
+        damaged = bytearray(path.read_bytes())
+        damaged[at : at + len(value)] = value
+        with pytest.raises(InvalidRequest):
+            decode(as_file(bytes(damaged)))
     assert prepare(as_file(path.read_bytes())).signal_hash == prepare(as_signal(heart())).signal_hash
