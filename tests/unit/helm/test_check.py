@@ -75,7 +75,9 @@ def test_promtool_accepts_and_unit_tests_every_rule() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@needs_schemas
 @pytest.mark.heavy
+@pytest.mark.timeout(900)
 def test_helm_check(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["check"])
     with pytest.raises(SystemExit) as done:

@@ -38,6 +38,7 @@ def test_the_models_image_holds_the_manifest_that_the_values_name(tmp_path: Path
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_services_image_starts_and_is_found_healthy(service: str, tmp_path: Path) -> None:
     """Needs a package index. The lock file's versions are installed, the installer is gone, the service lives."""
