@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway evaluate clean
+        bench-preprocess bench-gateway bench-quality evaluate fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,12 @@ bench-gateway: $(VENV)/.demo ## What the gateway costs, beside Triton alone and 
 
 evaluate: $(VENV)/.dev ## Fold 9 of PTB-XL (CARDIOMESH_DATA) through the served models.
 	@$(BIN)/python -m export evaluate
+
+bench-quality: $(VENV)/.dev ## How well the quality score tells noise, on PTB-XL (CARDIOMESH_DATA).
+	@$(BIN)/python benchmarks/quality_roc.py
+
+fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
+	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600
 
 clean: ## Remove what was built: environments, caches, outputs.
 	@rm -rf $(VENV) .runtime out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -23,6 +23,8 @@ _REASONS_PT: Final = {
     "UNRELATED": "sem relação com as outras derivações",
     "SPIKES": "picos isolados",
     "INCOHERENT": "derivações sem relação entre si: eletrodos em movimento",
+    "LIMB_REVERSAL_SUSPECTED": "suspeita de troca de eletrodos dos membros",
+    "CHEST_MISPLACEMENT_SUSPECTED": "suspeita de troca de eletrodos precordiais",
     "COARSE_RESOLUTION": "resolução grosseira: verificar a escala",
 }
 

@@ -157,6 +157,7 @@ def _to_info(recording: Recording) -> types_pb2.RecordingInfo:
         else None,
         patient=types_pb2.Patient(age_years=patient.age_years, sex=_SEX_VALUES[patient.sex]),
         acquired_at=_to_timestamp(recording.acquired_at) if recording.acquired_at else None,
+        remarks=recording.remarks,
     )
 
 

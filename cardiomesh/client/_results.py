@@ -107,6 +107,8 @@ class RecordingInfo:
     sex: str | None
     #: As the device's clock said; without a zone, because devices state none.
     acquired_at: datetime | None
+    #: What the decoder left out or found odd, by code.
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ def _recording(info: types_pb2.RecordingInfo) -> RecordingInfo:
         age_years=info.patient.age_years if info.patient.HasField("age_years") else None,
         sex=_word(types_pb2.Sex.Name(info.patient.sex), "SEX_") if known_sex else None,
         acquired_at=info.acquired_at.ToDatetime() if info.HasField("acquired_at") else None,
+        remarks=tuple(info.remarks),
     )
 
 

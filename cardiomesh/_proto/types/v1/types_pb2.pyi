@@ -355,8 +355,9 @@ class RecordingInfo(_message.Message):
     DEVICE_FIELD_NUMBER: _builtins.int
     PATIENT_FIELD_NUMBER: _builtins.int
     ACQUIRED_AT_FIELD_NUMBER: _builtins.int
+    REMARKS_FIELD_NUMBER: _builtins.int
     format: _builtins.str
-    """"signal", "dicom" or "wfdb"."""
+    """"signal", or the container that was recognised, such as "dicom", "wfdb", "aecg", "scp" or "edf"."""
     sampling_rate: _builtins.float
     """Samples per second and lead, in Hz."""
     duration: _builtins.float
@@ -385,6 +386,10 @@ class RecordingInfo(_message.Message):
     def acquired_at(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded, where known."""
 
+    @_builtins.property
+    def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the decoder left out or found odd, by stable code, such as "FILLER_REMOVED"."""
+
     def __init__(
         self,
         *,
@@ -397,10 +402,11 @@ class RecordingInfo(_message.Message):
         device: Global___Device | None = ...,
         patient: Global___Patient | None = ...,
         acquired_at: _timestamp_pb2.Timestamp | None = ...,
+        remarks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "device", b"device", "patient", b"patient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "derived_leads", b"derived_leads", "device", b"device", "duration", b"duration", "format", b"format", "ignored_leads", b"ignored_leads", "leads", b"leads", "patient", b"patient", "sampling_rate", b"sampling_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "derived_leads", b"derived_leads", "device", b"device", "duration", b"duration", "format", b"format", "ignored_leads", b"ignored_leads", "leads", b"leads", "patient", b"patient", "remarks", b"remarks", "sampling_rate", b"sampling_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
