@@ -3,8 +3,8 @@
 IEC 60601-2-25 and the CSE working party define global intervals from the earliest onset to the latest offset in any
 lead. Taken to the letter, the noise of twelve leads decides: among LUDB's own marks the earliest of twelve onsets and
 the latest of twelve offsets make a QRS complex 30 ms longer than in the median lead. Here a wave has begun once it
-has begun in a quarter of the leads that show it (the third earliest of twelve), and it has ended when a quarter are
-still to end.
+has begun in a third of the leads that show it (the fourth earliest of twelve), and it lasts until fewer than a third
+go on. With a quarter the real DICOM ECG's QRS complex comes out 11 ms longer than its cart says, with a third 8 ms.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["LEAD_SHARE", "fused"]
 FloatArray = npt.NDArray[np.float64]
 
 #: Share of the leads with the wave that must have begun (be still to end).
-LEAD_SHARE: Final = 0.25
+LEAD_SHARE: Final = 0.33
 
 
 def fused(onset: FloatArray, offset: FloatArray, least: int = 1) -> FusedMarks:

@@ -8,17 +8,17 @@ import pytest
 from cardiomesh.ecg.delineation.fuse import fused
 
 
-def test_a_wave_has_begun_when_three_of_twelve_leads_say_so() -> None:
+def test_a_wave_has_begun_when_four_of_twelve_leads_say_so() -> None:
     onset = np.arange(100.0, 112.0)[:, None]
     offset = np.arange(200.0, 212.0)[:, None]
     marks = fused(onset, offset)
-    assert marks.onset[0] == 102.0
-    assert marks.offset[0] == 209.0
+    assert marks.onset[0] == 103.0
+    assert marks.offset[0] == 208.0
 
 
-def test_two_leads_gone_astray_change_nothing() -> None:
+def test_three_leads_gone_astray_change_nothing() -> None:
     onset, offset = np.full((12, 1), 100.0), np.full((12, 1), 200.0)
-    onset[:2], offset[:2] = 10.0, 900.0
+    onset[:3], offset[:3] = 10.0, 900.0
     marks = fused(onset, offset)
     assert (marks.onset[0], marks.offset[0]) == (100.0, 200.0)
 
