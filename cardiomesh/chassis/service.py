@@ -119,6 +119,12 @@ async def running(
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.so_reuseport", 0),
     ]
+    if settings.max_connection_age_s:
+        # Calls in flight on an old connection are finished; the caller's next one resolves the name again.
+        options += [
+            ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1e3)),
+            ("grpc.max_connection_age_grace_ms", int(settings.drain_grace_s * 1e3)),
+        ]
     server = grpc.aio.server(interceptors=(interceptor,), options=options)
     health = Health(application.services, application.probe, settings.ready_interval_s)
     application.register(server)

@@ -31,6 +31,9 @@ class ServiceSettings(BaseSettings):
         0.0, ge=0, description="After SIGTERM, seconds to go on serving while load balancers see 'not ready'."
     )
     drain_grace_s: float = Field(20.0, ge=0, description="After that, seconds that calls in flight get to finish.")
+    max_connection_age_s: float = Field(
+        0.0, ge=0, description="Seconds after which a caller is asked to connect anew, and finds new pods; 0: never."
+    )
     ready_interval_s: float = Field(1.0, gt=0, description="Seconds between two looks at readiness.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     otlp_endpoint: str | None = Field(

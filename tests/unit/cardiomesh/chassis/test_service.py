@@ -266,3 +266,13 @@ async def test_a_rotated_certificate_is_served_without_restart(
         issued.cert_chain_pems[0].write_to_path(str(files["server"]))
         fresh.cert_pem.write_to_path(str(tmp_path / "fresh.pem"))
         assert (await prepare(service.grpc_address, tls=TlsFiles(tmp_path / "fresh.pem"))).tensor_hash == "abc"
+
+
+async def test_old_connections_are_renewed_and_no_call_is_lost(serve: Any) -> None:
+    async with serve(answers, max_connection_age_s=0.2) as service, dial(service.grpc_address) as channel:
+        stub = preprocessor_pb2_grpc.PreprocessorStub(channel)
+        left = False
+        while not left:  # the test's own time limit bounds it
+            assert (await stub.Prepare(REQUEST, timeout=10)).tensor_hash == "abc"
+            left = channel.get_state() is not grpc.ChannelConnectivity.READY
+        assert (await stub.Prepare(REQUEST, timeout=10)).tensor_hash == "abc"
