@@ -53,14 +53,6 @@ async def health(address: str, service: str) -> int:
         return (await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)).status
 
 
-async def wait_until_draining(service: Any) -> None:
-    async with dial(service.grpc_address) as channel:
-        request = health_pb2.HealthCheckRequest(service="readiness")
-        async for answer in health_pb2_grpc.HealthStub(channel).Watch(request, timeout=30):
-            if answer.status == NOT_SERVING:
-                return
-
-
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -197,11 +189,15 @@ async def test_drain_finishes_calls_in_flight_and_takes_no_new_ones(serve: Any) 
         await release.wait()
         return RESPONSE
 
-    async with serve(waits, drain_grace_s=30) as service:
-        call = asyncio.create_task(prepare(service.grpc_address))
+    async with serve(waits, drain_grace_s=60) as service:
+        call = asyncio.create_task(prepare(service.grpc_address, timeout=60))
         await inside.wait()
-        draining = asyncio.create_task(service.drain())
-        await wait_until_draining(service)
+        async with dial(service.grpc_address) as channel:
+            request = health_pb2.HealthCheckRequest(service="readiness")
+            seen = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=60)
+            assert (await anext(aiter(seen))).status == SERVING
+            draining = asyncio.create_task(service.drain())
+            assert (await anext(aiter(seen))).status == NOT_SERVING
         assert service.health.missing == ("draining",)
         release.set()
         await draining
