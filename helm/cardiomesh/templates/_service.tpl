@@ -153,6 +153,7 @@ grpc:
 {{- $env := dict
   "GRPC_ADDRESS" (printf "%s:%v" $values.listenHost $v.grpcPort)
   "HTTP_ADDRESS" (printf "%s:%v" $values.listenHost $v.httpPort)
+  "MAX_CONNECTION_AGE_S" "300"
   "DRAIN_DELAY_S" ($v.drainDelaySeconds | toString)
   "DRAIN_GRACE_S" ($v.drainGraceSeconds | toString) -}}
 {{- if ne $name "preprocessor" }}
