@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-quality evaluate fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-quality bench-delineation evaluate fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ evaluate: $(VENV)/.dev ## Fold 9 of PTB-XL (CARDIOMESH_DATA) through the served 
 
 bench-quality: $(VENV)/.dev ## How well the quality score tells noise, on PTB-XL (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/quality_roc.py
+
+bench-delineation: $(VENV)/.dev ## P, QRS, T and intervals against LUDB's cardiologists (CARDIOMESH_DATA).
+	@$(BIN)/python benchmarks/delineation.py
 
 fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
 	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600
