@@ -16,12 +16,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from cardiomesh.ecg.hashing import MILLIVOLTS_PER_COUNT, canonical
 from cardiomesh.ecg.recording import Recording
 from cardiomesh.errors import InvalidRequest
 
 __all__ = ["CONVERSIONS", "convert"]
 
 _INT16: Final = 32_767
+#: Microvolts per count of the signal hash.
+_FINE: Final = MILLIVOLTS_PER_COUNT * 1e3
 _SCP_CODES: Final[Mapping[str, int]] = {
     "I": 1, "II": 2, "V1": 3, "V2": 4, "V3": 5, "V4": 6, "V5": 7, "V6": 8, "III": 61, "aVR": 62, "aVL": 63, "aVF": 64,
 }  # fmt: skip
@@ -48,9 +51,11 @@ def _counts(recording: Recording) -> tuple[npt.NDArray[np.int16], float]:
     microvolts = recording.millivolts * 1e3
     largest = float(np.abs(microvolts).max())
     whole = bool(np.abs(microvolts - np.rint(microvolts)).max() < 1e-3)
-    step = 1.0 if whole or largest / 0.1 > _INT16 else 0.1
+    step = 1.0 if whole or largest / _FINE > _INT16 else _FINE
     if largest / step > _INT16:
         step = largest / _INT16
+    if step == _FINE:  # by the rule of the signal hash, so that what is written keeps the hash of what was read
+        return canonical(recording.millivolts).astype(np.int16), step
     return np.rint(microvolts / step).astype(np.int16), step
 
 
