@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -101,14 +101,19 @@ class Analysis:
         wish = _Wish(request.include_signal, request.measure)
         if request.bypass_cache:
             answer = await self._answer_afresh(recording, wish, model, watch)
-        elif wish.signal:
-            answer = await self._answer(recording, wish, model, watch)
         else:
-            key = f"{self._prepared_key(recording, wish, model)}:{model.card.digest}"
-            shared, mine = await self._flights.share(key, lambda: self._answer(recording, wish, model, watch))
-            answer = Answer()
-            answer.CopyFrom(shared)
-            answer.from_cache = shared.from_cache or not mine
+            prepared_key = self._prepared_key(recording, wish, model)
+
+            def compute() -> Awaitable[Answer]:
+                return self._answer(recording, prepared_key, wish, model, watch)
+
+            if wish.signal:  # too large to share
+                answer = await compute()
+            else:
+                shared, mine = await self._flights.share(f"{prepared_key}:{model.card.digest}", compute)
+                answer = Answer()
+                answer.CopyFrom(shared)
+                answer.from_cache = shared.from_cache or not mine
         answer.timing.CopyFrom(watch.timing())
         return answer
 
@@ -119,9 +124,10 @@ class Analysis:
         prepared = await self._prepared(recording, wish, model.card, watch)
         return _complete(await self._computed(prepared, model, watch), prepared)
 
-    async def _answer(self, recording: types_pb2.Recording, wish: _Wish, model: Model, watch: _Stopwatch) -> Answer:
+    async def _answer(
+        self, recording: types_pb2.Recording, prepared_key: str, wish: _Wish, model: Model, watch: _Stopwatch
+    ) -> Answer:
         """The same, with the cache asked before each step and told afterwards."""
-        prepared_key = self._prepared_key(recording, wish, model)
         prepared = None
         if not wish.signal:  # signals are not kept
             with watch.hop("cache"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Final
 
@@ -41,7 +42,9 @@ class HttpApi:
         with self._telemetry.span("http.server", facts, kind=SpanKind.SERVER, parent=extract(request.headers)):
             analyze = await _read(request)
             try:
-                answer = await self._analysis.analyze(analyze)
+                # As the gRPC interceptor does: the hops bound themselves, waiting for another's answer does not.
+                async with asyncio.timeout(budget.remaining()):
+                    answer = await self._analysis.analyze(analyze)
             except TimeoutError as error:
                 raise DeadlineExceeded("the request's deadline has passed") from error
         body = json_format.MessageToDict(
