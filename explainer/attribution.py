@@ -49,14 +49,19 @@ def _probabilities(card: ModelCard, logits: FloatArray) -> list[float]:
     return found
 
 
-async def attribute(served: ServedModel, card: ModelCard, ecg: FloatArray, finding_code: str) -> Attribution:
-    """Explain one finding of one recording, ``ecg`` being ``[windows, leads, samples]`` in millivolts."""
+async def attribute(
+    served: ServedModel, card: ModelCard, ecg: FloatArray, predicted: FloatArray, finding_code: str
+) -> Attribution:
+    """Explain one finding of one recording.
+
+    ``ecg`` is ``[windows, leads, samples]`` in millivolts, ``predicted`` the served model's own logits on it,
+    ``[windows, classes]``.
+    """
     codes = [statement.code for statement in card.statements]
     index = codes.index(finding_code)
     target = np.zeros((len(ecg), len(codes)), np.float32)
     target[:, index] = 1.0
     passed = await served.attribute(card, ecg, target)
-    predicted = await served.predict(card, ecg)
     probability = _probabilities(card, passed.logits)[index]
     gap = abs(probability - _probabilities(card, predicted)[index])
     if gap > MAX_PREDICTION_GAP:

@@ -35,9 +35,10 @@ class Explanation:
         unknown = [code for code in request.finding_codes if code not in known]
         if unknown or not request.finding_codes:
             raise InvalidRequest.field("finding_codes", "name findings that the model knows", "UNKNOWN")
+        predicted = await self._served.predict(card, ecg)
         for code in dict.fromkeys(request.finding_codes):
             started = time.perf_counter()
-            found = await attribute(self._served, card, ecg, code)
+            found = await attribute(self._served, card, ecg, predicted, code)
             self._telemetry.count("explanations", {"cardiomesh.method": METHOD, "cardiomesh.model": card.name})
             yield explainer_pb2.ExplainResponse(
                 model=request.model,

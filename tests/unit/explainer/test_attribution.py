@@ -14,7 +14,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import CardStore, ModelCard
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, ResultMismatch
-from explainer.attribution import attribute
+from explainer.attribution import Attribution, attribute
 from explainer.explanation import Explanation
 from explainer.served import AttributionPass
 from tests.cards import card_of
@@ -38,8 +38,13 @@ class LinearModel:
         return AttributionPass(logits, np.einsum("wc,cls->wls", target, WEIGHTS))
 
 
+async def explain(model: LinearModel, card: ModelCard, ecg: np.ndarray, code: str) -> Attribution:
+    served: Any = model
+    return await attribute(served, card, ecg, await model.predict(card, ecg), code)
+
+
 async def test_contributions_add_up_to_the_logit_of_a_linear_model() -> None:
-    found = await attribute(LinearModel(), card_of("linear"), ECG, "MI")  # type: ignore[arg-type]
+    found = await explain(LinearModel(), card_of("linear"), ECG, "MI")
     logit = np.einsum("wls,ls->w", ECG, WEIGHTS[1]).mean()
     assert found.values.sum() == pytest.approx(logit, rel=1e-4)
     assert found.probability == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-5)
@@ -48,17 +53,17 @@ async def test_contributions_add_up_to_the_logit_of_a_linear_model() -> None:
 
 
 async def test_findings_are_explained_by_their_own_weights() -> None:
-    one = await attribute(LinearModel(), card_of("linear"), ECG, "NORM")  # type: ignore[arg-type]
+    one = await explain(LinearModel(), card_of("linear"), ECG, "NORM")
     assert np.allclose(one.values, WEIGHTS[0] * ECG / 3)
 
 
 async def test_a_graph_that_predicts_something_else_explains_nothing() -> None:
     with pytest.raises(CardioMeshError, match="does not predict"):
-        await attribute(LinearModel(drift=0.5), card_of("linear", attribution="g"), ECG, "MI")  # type: ignore[arg-type]
+        await explain(LinearModel(drift=0.5), card_of("linear", attribution="g"), ECG, "MI")
 
 
 async def test_no_positive_evidence_is_no_share() -> None:
-    found = await attribute(LinearModel(), card_of("linear"), np.zeros_like(ECG), "MI")  # type: ignore[arg-type]
+    found = await explain(LinearModel(), card_of("linear"), np.zeros_like(ECG), "MI")
     assert found.lead_shares == (0.0,) * 12
 
 
