@@ -8,6 +8,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,62 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RuleState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RuleStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RuleState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RULE_STATE_UNSPECIFIED: _RuleState.ValueType  # 0
+    """Not stated."""
+    RULE_STATE_MET: _RuleState.ValueType  # 1
+    """The criteria hold."""
+    RULE_STATE_NOT_MET: _RuleState.ValueType  # 2
+    """The criteria do not hold."""
+    RULE_STATE_NOT_EVALUABLE: _RuleState.ValueType  # 3
+    """Neither can be said of this recording and patient."""
+
+class RuleState(_RuleState, metaclass=_RuleStateEnumTypeWrapper):
+    """Three-valued logic (Kleene): what cannot be told is never a match."""
+
+RULE_STATE_UNSPECIFIED: RuleState.ValueType  # 0
+"""Not stated."""
+RULE_STATE_MET: RuleState.ValueType  # 1
+"""The criteria hold."""
+RULE_STATE_NOT_MET: RuleState.ValueType  # 2
+"""The criteria do not hold."""
+RULE_STATE_NOT_EVALUABLE: RuleState.ValueType  # 3
+"""Neither can be said of this recording and patient."""
+Global___RuleState: _TypeAlias = RuleState  # noqa: Y015
+
+class _Agreement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AgreementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Agreement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AGREEMENT_UNSPECIFIED: _Agreement.ValueType  # 0
+    """Not stated."""
+    AGREEMENT_SUPPORTS: _Agreement.ValueType  # 1
+    """At least one rule says the same, none the opposite."""
+    AGREEMENT_CONTRADICTS: _Agreement.ValueType  # 2
+    """At least one rule says the opposite, whatever the others say."""
+    AGREEMENT_SILENT: _Agreement.ValueType  # 3
+    """No rule speaks to it, or those that do are not evaluable or too insensitive to speak against it."""
+
+class Agreement(_Agreement, metaclass=_AgreementEnumTypeWrapper):
+    """What a rule says to a finding of the model."""
+
+AGREEMENT_UNSPECIFIED: Agreement.ValueType  # 0
+"""Not stated."""
+AGREEMENT_SUPPORTS: Agreement.ValueType  # 1
+"""At least one rule says the same, none the opposite."""
+AGREEMENT_CONTRADICTS: Agreement.ValueType  # 2
+"""At least one rule says the opposite, whatever the others say."""
+AGREEMENT_SILENT: Agreement.ValueType  # 3
+"""No rule speaks to it, or those that do are not evaluable or too insensitive to speak against it."""
+Global___Agreement: _TypeAlias = Agreement  # noqa: Y015
 
 @_typing.final
 class ExplainRequest(_message.Message):
@@ -30,6 +87,10 @@ class ExplainRequest(_message.Message):
     WINDOW_STARTS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     FINDING_CODES_FIELD_NUMBER: _builtins.int
+    MEASUREMENTS_FIELD_NUMBER: _builtins.int
+    PATIENT_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     tensor: _builtins.bytes
     """float32 little-endian [windows, 12, 1000], as the preprocessor made it."""
     tensor_hash: _builtins.str
@@ -46,6 +107,22 @@ class ExplainRequest(_message.Message):
     def finding_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The findings to explain, by code."""
 
+    @_builtins.property
+    def measurements(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Measurement]:
+        """What was measured on the recording; the rules stand on it. Without it every rule is not evaluable."""
+
+    @_builtins.property
+    def patient(self) -> _types_pb2.Patient:
+        """Of whom; criteria that need an unknown age or sex are not evaluable."""
+
+    @_builtins.property
+    def quality(self) -> _types_pb2.Quality:
+        """How fit the recording is; measurements on an unfit lead are not evaluable."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Finding]:
+        """The prediction itself, which the rules are held against; empty where it is not known."""
+
     def __init__(
         self,
         *,
@@ -54,10 +131,14 @@ class ExplainRequest(_message.Message):
         window_starts: _abc.Iterable[_builtins.float] | None = ...,
         model: _types_pb2.ModelRef | None = ...,
         finding_codes: _abc.Iterable[_builtins.str] | None = ...,
+        measurements: _abc.Iterable[_types_pb2.Measurement] | None = ...,
+        patient: _types_pb2.Patient | None = ...,
+        quality: _types_pb2.Quality | None = ...,
+        findings: _abc.Iterable[_types_pb2.Finding] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "patient", b"patient", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding_codes", b"finding_codes", "model", b"model", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding_codes", b"finding_codes", "findings", b"findings", "measurements", b"measurements", "model", b"model", "patient", b"patient", "quality", b"quality", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -70,6 +151,7 @@ class ExplainResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ATTRIBUTION_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     TENSOR_HASH_FIELD_NUMBER: _builtins.int
     tensor_hash: _builtins.str
@@ -79,6 +161,10 @@ class ExplainResponse(_message.Message):
         """Where in leads and time the evidence lies."""
 
     @_builtins.property
+    def rules(self) -> Global___RuleEvaluation:
+        """What the published criteria say of the same recording."""
+
+    @_builtins.property
     def model(self) -> _types_pb2.ModelRef:
         """The model that was asked."""
 
@@ -86,14 +172,15 @@ class ExplainResponse(_message.Message):
         self,
         *,
         attribution: Global___Attribution | None = ...,
+        rules: Global___RuleEvaluation | None = ...,
         model: _types_pb2.ModelRef | None = ...,
         tensor_hash: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "model", b"model", "part", b"part"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "model", b"model", "part", b"part", "rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "model", b"model", "part", b"part", "tensor_hash", b"tensor_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "model", b"model", "part", b"part", "rules", b"rules", "tensor_hash", b"tensor_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["attribution"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["attribution", "rules"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
@@ -164,3 +251,314 @@ class Attribution(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attribution: _TypeAlias = Attribution  # noqa: Y015
+
+@_typing.final
+class Text(_message.Message):
+    """The same words in the languages of the reports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EN_FIELD_NUMBER: _builtins.int
+    PT_FIELD_NUMBER: _builtins.int
+    en: _builtins.str
+    """English."""
+    pt: _builtins.str
+    """Brazilian Portuguese."""
+    def __init__(
+        self,
+        *,
+        en: _builtins.str = ...,
+        pt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["en", b"en", "pt", b"pt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Text: _TypeAlias = Text  # noqa: Y015
+
+@_typing.final
+class RuleEvaluation(_message.Message):
+    """The published criteria, evaluated on the measurements of the recording; no model takes part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_DIGEST_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    AGREEMENTS_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    COMPUTE_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    rules_digest: _builtins.str
+    """sha256 (hex) of the rule files."""
+    compute_milliseconds: _builtins.float
+    """Time spent, in milliseconds."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
+        """Every rule with its trace, in the order of the rule files."""
+
+    @_builtins.property
+    def agreements(self) -> _containers.RepeatedCompositeFieldContainer[Global___FindingAgreement]:
+        """One entry per finding to explain, where the prediction is known."""
+
+    @_builtins.property
+    def report(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportLine]:
+        """The report in words, the most urgent first."""
+
+    def __init__(
+        self,
+        *,
+        rules_digest: _builtins.str = ...,
+        rules: _abc.Iterable[Global___Rule] | None = ...,
+        agreements: _abc.Iterable[Global___FindingAgreement] | None = ...,
+        report: _abc.Iterable[Global___ReportLine] | None = ...,
+        compute_milliseconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "compute_milliseconds", b"compute_milliseconds", "report", b"report", "rules", b"rules", "rules_digest", b"rules_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuleEvaluation: _TypeAlias = RuleEvaluation  # noqa: Y015
+
+@_typing.final
+class Rule(_message.Message):
+    """One rule: its criteria, what came of them, and where they are from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    SNOMED_CT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CRITERIA_FIELD_NUMBER: _builtins.int
+    EXCLUSIONS_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    CONSIDER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Stable id such as "av_block_first_degree"."""
+    statement: _builtins.str
+    """SCP-ECG statement it decides, such as "1AVB"; empty where there is none."""
+    snomed_ct: _builtins.str
+    """SNOMED CT concept id, empty where none is known."""
+    state: Global___RuleState.ValueType
+    """What came of it."""
+    urgency: _types_pb2.Urgency.ValueType
+    """How soon a human must look, were it true."""
+    evidence: _builtins.str
+    """How good the evidence is: "definition", "guideline", "consensus" or "study"."""
+    source: _builtins.str
+    """Where the criteria are from, with section."""
+    verified: _builtins.bool
+    """Whether the criteria were checked against the primary text."""
+    consider: _builtins.bool
+    """True for what is only to be considered, such as a disturbance of electrolytes."""
+    @_builtins.property
+    def name(self) -> Global___Text:
+        """What is found when it is met."""
+
+    @_builtins.property
+    def reason(self) -> Global___Text:
+        """Why it is not evaluable; empty otherwise."""
+
+    @_builtins.property
+    def criteria(self) -> Global___Criterion:
+        """The criteria, each with value, cut-off and margin."""
+
+    @_builtins.property
+    def exclusions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Criterion]:
+        """Conditions under which the criteria do not apply; each a criterion of its own."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        statement: _builtins.str = ...,
+        snomed_ct: _builtins.str = ...,
+        name: Global___Text | None = ...,
+        state: Global___RuleState.ValueType = ...,
+        reason: Global___Text | None = ...,
+        criteria: Global___Criterion | None = ...,
+        exclusions: _abc.Iterable[Global___Criterion] | None = ...,
+        urgency: _types_pb2.Urgency.ValueType = ...,
+        evidence: _builtins.str = ...,
+        source: _builtins.str = ...,
+        verified: _builtins.bool = ...,
+        consider: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["criteria", b"criteria", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consider", b"consider", "criteria", b"criteria", "evidence", b"evidence", "exclusions", b"exclusions", "id", b"id", "name", b"name", "reason", b"reason", "snomed_ct", b"snomed_ct", "source", b"source", "state", b"state", "statement", b"statement", "urgency", b"urgency", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rule: _TypeAlias = Rule  # noqa: Y015
+
+@_typing.final
+class Criterion(_message.Message):
+    """One node of the criteria."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    MEASUREMENT_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    CUTOFF_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    LEAD_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"all", "any", "at_least", "not", "leads", "compare", "present", "absent" or "rule"."""
+    state: Global___RuleState.ValueType
+    """What came of it."""
+    measurement: _builtins.str
+    """Measurement key, or the formula over keys that was compared; only for "compare", "present" and "absent"."""
+    value: _builtins.float
+    """The value that was compared; only when there is one."""
+    relation: _builtins.str
+    """"<", "<=", ">" or ">="; only for "compare"."""
+    cutoff: _builtins.float
+    """The cut-off it was compared with; absent when unknown age or sex leaves several."""
+    unit: _builtins.str
+    """UCUM code of the unit of value, cut-off and margin."""
+    margin: _builtins.float
+    """How far the value lies on the met side of the cut-off; negative on the other side."""
+    lead: _builtins.str
+    """The lead it is about; empty where it is about no single one."""
+    @_builtins.property
+    def text(self) -> Global___Text:
+        """In words, such as "PR interval > 200 ms"."""
+
+    @_builtins.property
+    def reason(self) -> Global___Text:
+        """Why it is not evaluable, or not met for want of a wave; empty otherwise."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Criterion]:
+        """The parts of "all", "any", "at_least", "not" and "leads"."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        state: Global___RuleState.ValueType = ...,
+        text: Global___Text | None = ...,
+        measurement: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+        relation: _builtins.str = ...,
+        cutoff: _builtins.float | None = ...,
+        unit: _builtins.str = ...,
+        margin: _builtins.float | None = ...,
+        reason: Global___Text | None = ...,
+        parts: _abc.Iterable[Global___Criterion] | None = ...,
+        lead: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cutoff", b"_cutoff", "_margin", b"_margin", "_value", b"_value", "cutoff", b"cutoff", "margin", b"margin", "reason", b"reason", "text", b"text", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cutoff", b"_cutoff", "_margin", b"_margin", "_value", b"_value", "cutoff", b"cutoff", "kind", b"kind", "lead", b"lead", "margin", b"margin", "measurement", b"measurement", "parts", b"parts", "reason", b"reason", "relation", b"relation", "state", b"state", "text", b"text", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cutoff: _TypeAlias = _typing.Literal["cutoff"]  # noqa: Y015
+    _WhichOneofArgType__cutoff: _TypeAlias = _typing.Literal["_cutoff", b"_cutoff"]  # noqa: Y015
+    _WhichOneofReturnType__margin: _TypeAlias = _typing.Literal["margin"]  # noqa: Y015
+    _WhichOneofArgType__margin: _TypeAlias = _typing.Literal["_margin", b"_margin"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cutoff) -> _WhichOneofReturnType__cutoff | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__margin) -> _WhichOneofReturnType__margin | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Criterion: _TypeAlias = Criterion  # noqa: Y015
+
+@_typing.final
+class FindingAgreement(_message.Message):
+    """Whether rules and model agree on one finding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDING_CODE_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    SUPPORTING_FIELD_NUMBER: _builtins.int
+    CONTRADICTING_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    finding_code: _builtins.str
+    """The finding."""
+    present: _builtins.bool
+    """Whether the model calls it present."""
+    agreement: Global___Agreement.ValueType
+    """What the rules say to that."""
+    @_builtins.property
+    def supporting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the rules that say the same."""
+
+    @_builtins.property
+    def contradicting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the rules that say the opposite."""
+
+    @_builtins.property
+    def text(self) -> Global___Text:
+        """In words."""
+
+    def __init__(
+        self,
+        *,
+        finding_code: _builtins.str = ...,
+        present: _builtins.bool = ...,
+        agreement: Global___Agreement.ValueType = ...,
+        supporting: _abc.Iterable[_builtins.str] | None = ...,
+        contradicting: _abc.Iterable[_builtins.str] | None = ...,
+        text: Global___Text | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "contradicting", b"contradicting", "finding_code", b"finding_code", "present", b"present", "supporting", b"supporting", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindingAgreement: _TypeAlias = FindingAgreement  # noqa: Y015
+
+@_typing.final
+class ReportLine(_message.Message):
+    """One sentence of the report, built from the trace by a template."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    urgency: _types_pb2.Urgency.ValueType
+    """How soon a human must look, were it true."""
+    rule_id: _builtins.str
+    """The rule it is of; empty for a sentence about the whole."""
+    @_builtins.property
+    def text(self) -> Global___Text:
+        """The sentence."""
+
+    def __init__(
+        self,
+        *,
+        text: Global___Text | None = ...,
+        urgency: _types_pb2.Urgency.ValueType = ...,
+        rule_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rule_id", b"rule_id", "text", b"text", "urgency", b"urgency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportLine: _TypeAlias = ReportLine  # noqa: Y015
