@@ -25,35 +25,57 @@ _sym_db = _symbol_database.Default()
 from cardiomesh._proto.types.v1 import types_pb2 as cardiomesh_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cardiomesh/explainer/v1/explainer.proto\x12\x17\x63\x61rdiomesh.explainer.v1\x1a\x1f\x63\x61rdiomesh/types/v1/types.proto\"\xd7\x02\n\x0e\x45xplainRequest\x12\x0e\n\x06tensor\x18\x01 \x01(\x0c\x12\x13\n\x0btensor_hash\x18\x02 \x01(\t\x12\x15\n\rwindow_starts\x18\x03 \x03(\x01\x12,\n\x05model\x18\x04 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x15\n\rfinding_codes\x18\x05 \x03(\t\x12\x36\n\x0cmeasurements\x18\n \x03(\x0b\x32 .cardiomesh.types.v1.Measurement\x12-\n\x07patient\x18\x0b \x01(\x0b\x32\x1c.cardiomesh.types.v1.Patient\x12-\n\x07quality\x18\x0c \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12.\n\x08\x66indings\x18\r \x03(\x0b\x32\x1c.cardiomesh.types.v1.Finding\"\xd3\x01\n\x0f\x45xplainResponse\x12;\n\x0b\x61ttribution\x18\x01 \x01(\x0b\x32$.cardiomesh.explainer.v1.AttributionH\x00\x12\x38\n\x05rules\x18\x02 \x01(\x0b\x32\'.cardiomesh.explainer.v1.RuleEvaluationH\x00\x12,\n\x05model\x18\x0f \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x13\n\x0btensor_hash\x18\x10 \x01(\tB\x06\n\x04part\"\xe0\x01\n\x0b\x41ttribution\x12\x14\n\x0c\x66inding_code\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05leads\x18\x03 \x03(\t\x12\x15\n\rsampling_rate\x18\x04 \x01(\x01\x12\x0e\n\x06values\x18\x05 \x01(\x0c\x12\x15\n\rwindow_starts\x18\x06 \x03(\x01\x12\x13\n\x0bprobability\x18\x07 \x01(\x01\x12\x13\n\x0blead_shares\x18\x08 \x03(\x01\x12\x16\n\x0eprediction_gap\x18\t \x01(\x01\x12\x1c\n\x14\x63ompute_milliseconds\x18\n \x01(\x01\"\x1e\n\x04Text\x12\n\n\x02\x65n\x18\x01 \x01(\t\x12\n\n\x02pt\x18\x02 \x01(\t\"\xe6\x01\n\x0eRuleEvaluation\x12\x14\n\x0crules_digest\x18\x01 \x01(\t\x12,\n\x05rules\x18\x02 \x03(\x0b\x32\x1d.cardiomesh.explainer.v1.Rule\x12=\n\nagreements\x18\x03 \x03(\x0b\x32).cardiomesh.explainer.v1.FindingAgreement\x12\x33\n\x06report\x18\x04 \x03(\x0b\x32#.cardiomesh.explainer.v1.ReportLine\x12\x1c\n\x14\x63ompute_milliseconds\x18\x05 \x01(\x01\"\xaa\x03\n\x04Rule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tstatement\x18\x02 \x01(\t\x12\x11\n\tsnomed_ct\x18\x03 \x01(\t\x12+\n\x04name\x18\x04 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".cardiomesh.explainer.v1.RuleState\x12-\n\x06reason\x18\x06 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x34\n\x08\x63riteria\x18\x07 \x01(\x0b\x32\".cardiomesh.explainer.v1.Criterion\x12\x36\n\nexclusions\x18\x08 \x03(\x0b\x32\".cardiomesh.explainer.v1.Criterion\x12-\n\x07urgency\x18\t \x01(\x0e\x32\x1c.cardiomesh.types.v1.Urgency\x12\x10\n\x08\x65vidence\x18\n \x01(\t\x12\x0e\n\x06source\x18\x0b \x01(\t\x12\x10\n\x08verified\x18\x0c \x01(\x08\x12\x10\n\x08\x63onsider\x18\r \x01(\x08\"\xfc\x02\n\tCriterion\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".cardiomesh.explainer.v1.RuleState\x12+\n\x04text\x18\x03 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x13\n\x0bmeasurement\x18\x04 \x01(\t\x12\x12\n\x05value\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08relation\x18\x06 \x01(\t\x12\x13\n\x06\x63utoff\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\x13\n\x06margin\x18\t \x01(\x01H\x02\x88\x01\x01\x12-\n\x06reason\x18\n \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x31\n\x05parts\x18\x0b \x03(\x0b\x32\".cardiomesh.explainer.v1.Criterion\x12\x0c\n\x04lead\x18\x0c \x01(\tB\x08\n\x06_valueB\t\n\x07_cutoffB\t\n\x07_margin\"\xc8\x01\n\x10\x46indingAgreement\x12\x14\n\x0c\x66inding_code\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x35\n\tagreement\x18\x03 \x01(\x0e\x32\".cardiomesh.explainer.v1.Agreement\x12\x12\n\nsupporting\x18\x04 \x03(\t\x12\x15\n\rcontradicting\x18\x05 \x03(\t\x12+\n\x04text\x18\x06 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\"y\n\nReportLine\x12+\n\x04text\x18\x01 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12-\n\x07urgency\x18\x02 \x01(\x0e\x32\x1c.cardiomesh.types.v1.Urgency\x12\x0f\n\x07rule_id\x18\x03 \x01(\t*q\n\tRuleState\x12\x1a\n\x16RULE_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eRULE_STATE_MET\x10\x01\x12\x16\n\x12RULE_STATE_NOT_MET\x10\x02\x12\x1c\n\x18RULE_STATE_NOT_EVALUABLE\x10\x03*o\n\tAgreement\x12\x19\n\x15\x41GREEMENT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41GREEMENT_SUPPORTS\x10\x01\x12\x19\n\x15\x41GREEMENT_CONTRADICTS\x10\x02\x12\x14\n\x10\x41GREEMENT_SILENT\x10\x03\x32k\n\tExplainer\x12^\n\x07\x45xplain\x12\'.cardiomesh.explainer.v1.ExplainRequest\x1a(.cardiomesh.explainer.v1.ExplainResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cardiomesh/explainer/v1/explainer.proto\x12\x17\x63\x61rdiomesh.explainer.v1\x1a\x1f\x63\x61rdiomesh/types/v1/types.proto\"\xa1\x03\n\x0e\x45xplainRequest\x12\x0e\n\x06tensor\x18\x01 \x01(\x0c\x12\x13\n\x0btensor_hash\x18\x02 \x01(\t\x12\x15\n\rwindow_starts\x18\x03 \x03(\x01\x12,\n\x05model\x18\x04 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x15\n\rfinding_codes\x18\x05 \x03(\t\x12\x30\n\x07methods\x18\x06 \x03(\x0e\x32\x1f.cardiomesh.explainer.v1.Method\x12\x16\n\x0e\x62udget_seconds\x18\x07 \x01(\x01\x12\x36\n\x0cmeasurements\x18\n \x03(\x0b\x32 .cardiomesh.types.v1.Measurement\x12-\n\x07patient\x18\x0b \x01(\x0b\x32\x1c.cardiomesh.types.v1.Patient\x12-\n\x07quality\x18\x0c \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12.\n\x08\x66indings\x18\r \x03(\x0b\x32\x1c.cardiomesh.types.v1.Finding\"\x95\x05\n\x0f\x45xplainResponse\x12;\n\x0b\x61ttribution\x18\x01 \x01(\x0b\x32$.cardiomesh.explainer.v1.AttributionH\x00\x12\x38\n\x05rules\x18\x02 \x01(\x0b\x32\'.cardiomesh.explainer.v1.RuleEvaluationH\x00\x12-\n\x04lime\x18\x03 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.LimeH\x00\x12\x41\n\x0e\x63ounterfactual\x18\x04 \x01(\x0b\x32\'.cardiomesh.explainer.v1.CounterfactualH\x00\x12\x33\n\x07missing\x18\x05 \x01(\x0b\x32 .cardiomesh.explainer.v1.MissingH\x00\x12,\n\x05model\x18\x0f \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x13\n\x0btensor_hash\x18\x10 \x01(\t\x12/\n\x06method\x18\x11 \x01(\x0e\x32\x1f.cardiomesh.explainer.v1.Method\x12\x14\n\x0c\x66inding_code\x18\x12 \x01(\t\x12L\n\nparameters\x18\x13 \x03(\x0b\x32\x38.cardiomesh.explainer.v1.ExplainResponse.ParametersEntry\x12\x33\n\x08\x66idelity\x18\x14 \x03(\x0b\x32!.cardiomesh.explainer.v1.Fidelity\x12\x1c\n\x14\x63ompute_milliseconds\x18\x15 \x01(\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04part\"g\n\x08\x46idelity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x10\n\x08relation\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\x01\x12\x0e\n\x06passed\x18\x05 \x01(\x08\x12\r\n\x05scope\x18\x06 \x01(\t\"\xc9\x02\n\x0b\x41ttribution\x12\x14\n\x0c\x66inding_code\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05leads\x18\x03 \x03(\t\x12\x15\n\rsampling_rate\x18\x04 \x01(\x01\x12\x0e\n\x06values\x18\x05 \x01(\x0c\x12\x15\n\rwindow_starts\x18\x06 \x03(\x01\x12\x13\n\x0bprobability\x18\x07 \x01(\x01\x12\x13\n\x0blead_shares\x18\x08 \x03(\x01\x12\x16\n\x0eprediction_gap\x18\t \x01(\x01\x12\x1c\n\x14\x63ompute_milliseconds\x18\n \x01(\x01\x12\x37\n\x08segments\x18\x0b \x03(\x0b\x32%.cardiomesh.explainer.v1.SegmentShare\x12.\n\x07summary\x18\x0c \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\"<\n\x0cSegmentShare\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x0c\n\x04lead\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\"n\n\x04Lime\x12\x36\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32$.cardiomesh.explainer.v1.LimeFeature\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\"L\n\x0bLimeFeature\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05leads\x18\x03 \x03(\t\x12\x0e\n\x06weight\x18\x04 \x01(\x01\"\xf1\x02\n\x0e\x43ounterfactual\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x1a\n\x12probability_before\x18\x02 \x01(\x01\x12\x19\n\x11probability_after\x18\x03 \x01(\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x0e\n\x06values\x18\x05 \x01(\x0c\x12\r\n\x05leads\x18\x06 \x03(\t\x12\x15\n\rsampling_rate\x18\x07 \x01(\x01\x12\x15\n\rwindow_starts\x18\x08 \x03(\x01\x12\x16\n\x0e\x65nergy_changed\x18\t \x01(\x01\x12\x37\n\x08segments\x18\n \x03(\x0b\x32%.cardiomesh.explainer.v1.SegmentShare\x12\x38\n\x05moved\x18\x0b \x03(\x0b\x32).cardiomesh.explainer.v1.MovedMeasurement\x12.\n\x07summary\x18\x0c \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\"n\n\x10MovedMeasurement\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04lead\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\x01\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\x01\x12\x12\n\ntolerances\x18\x06 \x01(\x01\"n\n\x07Missing\x12\x36\n\x06reason\x18\x01 \x01(\x0e\x32&.cardiomesh.explainer.v1.MissingReason\x12+\n\x04text\x18\x02 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\"\x1e\n\x04Text\x12\n\n\x02\x65n\x18\x01 \x01(\t\x12\n\n\x02pt\x18\x02 \x01(\t\"\xe6\x01\n\x0eRuleEvaluation\x12\x14\n\x0crules_digest\x18\x01 \x01(\t\x12,\n\x05rules\x18\x02 \x03(\x0b\x32\x1d.cardiomesh.explainer.v1.Rule\x12=\n\nagreements\x18\x03 \x03(\x0b\x32).cardiomesh.explainer.v1.FindingAgreement\x12\x33\n\x06report\x18\x04 \x03(\x0b\x32#.cardiomesh.explainer.v1.ReportLine\x12\x1c\n\x14\x63ompute_milliseconds\x18\x05 \x01(\x01\"\xaa\x03\n\x04Rule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tstatement\x18\x02 \x01(\t\x12\x11\n\tsnomed_ct\x18\x03 \x01(\t\x12+\n\x04name\x18\x04 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".cardiomesh.explainer.v1.RuleState\x12-\n\x06reason\x18\x06 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x34\n\x08\x63riteria\x18\x07 \x01(\x0b\x32\".cardiomesh.explainer.v1.Criterion\x12\x36\n\nexclusions\x18\x08 \x03(\x0b\x32\".cardiomesh.explainer.v1.Criterion\x12-\n\x07urgency\x18\t \x01(\x0e\x32\x1c.cardiomesh.types.v1.Urgency\x12\x10\n\x08\x65vidence\x18\n \x01(\t\x12\x0e\n\x06source\x18\x0b \x01(\t\x12\x10\n\x08verified\x18\x0c \x01(\x08\x12\x10\n\x08\x63onsider\x18\r \x01(\x08\"\xfc\x02\n\tCriterion\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".cardiomesh.explainer.v1.RuleState\x12+\n\x04text\x18\x03 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x13\n\x0bmeasurement\x18\x04 \x01(\t\x12\x12\n\x05value\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08relation\x18\x06 \x01(\t\x12\x13\n\x06\x63utoff\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\x13\n\x06margin\x18\t \x01(\x01H\x02\x88\x01\x01\x12-\n\x06reason\x18\n \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12\x31\n\x05parts\x18\x0b \x03(\x0b\x32\".cardiomesh.explainer.v1.Criterion\x12\x0c\n\x04lead\x18\x0c \x01(\tB\x08\n\x06_valueB\t\n\x07_cutoffB\t\n\x07_margin\"\xc8\x01\n\x10\x46indingAgreement\x12\x14\n\x0c\x66inding_code\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x35\n\tagreement\x18\x03 \x01(\x0e\x32\".cardiomesh.explainer.v1.Agreement\x12\x12\n\nsupporting\x18\x04 \x03(\t\x12\x15\n\rcontradicting\x18\x05 \x03(\t\x12+\n\x04text\x18\x06 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\"y\n\nReportLine\x12+\n\x04text\x18\x01 \x01(\x0b\x32\x1d.cardiomesh.explainer.v1.Text\x12-\n\x07urgency\x18\x02 \x01(\x0e\x32\x1c.cardiomesh.types.v1.Urgency\x12\x0f\n\x07rule_id\x18\x03 \x01(\t*\xb1\x01\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x10\n\x0cMETHOD_RULES\x10\x01\x12\x1b\n\x17METHOD_GRADIENT_X_INPUT\x10\x02\x12\x13\n\x0fMETHOD_GRAD_CAM\x10\x03\x12\x1f\n\x1bMETHOD_INTEGRATED_GRADIENTS\x10\x04\x12\x0f\n\x0bMETHOD_LIME\x10\x05\x12\x19\n\x15METHOD_COUNTERFACTUAL\x10\x06*\x8d\x02\n\rMissingReason\x12\x1e\n\x1aMISSING_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17MISSING_REASON_DEADLINE\x10\x01\x12\x1e\n\x1aMISSING_REASON_UNAVAILABLE\x10\x02\x12\x1f\n\x1bMISSING_REASON_SWITCHED_OFF\x10\x03\x12!\n\x1dMISSING_REASON_NOT_APPLICABLE\x10\x04\x12 \n\x1cMISSING_REASON_NOT_EVALUABLE\x10\x05\x12\x1e\n\x1aMISSING_REASON_UNSUPPORTED\x10\x06\x12\x19\n\x15MISSING_REASON_FAILED\x10\x07*q\n\tRuleState\x12\x1a\n\x16RULE_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eRULE_STATE_MET\x10\x01\x12\x16\n\x12RULE_STATE_NOT_MET\x10\x02\x12\x1c\n\x18RULE_STATE_NOT_EVALUABLE\x10\x03*o\n\tAgreement\x12\x19\n\x15\x41GREEMENT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41GREEMENT_SUPPORTS\x10\x01\x12\x19\n\x15\x41GREEMENT_CONTRADICTS\x10\x02\x12\x14\n\x10\x41GREEMENT_SILENT\x10\x03\x32k\n\tExplainer\x12^\n\x07\x45xplain\x12\'.cardiomesh.explainer.v1.ExplainRequest\x1a(.cardiomesh.explainer.v1.ExplainResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardiomesh._proto.explainer.v1.explainer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RULESTATE']._serialized_start=2291
-  _globals['_RULESTATE']._serialized_end=2404
-  _globals['_AGREEMENT']._serialized_start=2406
-  _globals['_AGREEMENT']._serialized_end=2517
+  _globals['_EXPLAINRESPONSE_PARAMETERSENTRY']._loaded_options = None
+  _globals['_EXPLAINRESPONSE_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_METHOD']._serialized_start=3874
+  _globals['_METHOD']._serialized_end=4051
+  _globals['_MISSINGREASON']._serialized_start=4054
+  _globals['_MISSINGREASON']._serialized_end=4323
+  _globals['_RULESTATE']._serialized_start=4325
+  _globals['_RULESTATE']._serialized_end=4438
+  _globals['_AGREEMENT']._serialized_start=4440
+  _globals['_AGREEMENT']._serialized_end=4551
   _globals['_EXPLAINREQUEST']._serialized_start=102
-  _globals['_EXPLAINREQUEST']._serialized_end=445
-  _globals['_EXPLAINRESPONSE']._serialized_start=448
-  _globals['_EXPLAINRESPONSE']._serialized_end=659
-  _globals['_ATTRIBUTION']._serialized_start=662
-  _globals['_ATTRIBUTION']._serialized_end=886
-  _globals['_TEXT']._serialized_start=888
-  _globals['_TEXT']._serialized_end=918
-  _globals['_RULEEVALUATION']._serialized_start=921
-  _globals['_RULEEVALUATION']._serialized_end=1151
-  _globals['_RULE']._serialized_start=1154
-  _globals['_RULE']._serialized_end=1580
-  _globals['_CRITERION']._serialized_start=1583
-  _globals['_CRITERION']._serialized_end=1963
-  _globals['_FINDINGAGREEMENT']._serialized_start=1966
-  _globals['_FINDINGAGREEMENT']._serialized_end=2166
-  _globals['_REPORTLINE']._serialized_start=2168
-  _globals['_REPORTLINE']._serialized_end=2289
-  _globals['_EXPLAINER']._serialized_start=2519
-  _globals['_EXPLAINER']._serialized_end=2626
+  _globals['_EXPLAINREQUEST']._serialized_end=519
+  _globals['_EXPLAINRESPONSE']._serialized_start=522
+  _globals['_EXPLAINRESPONSE']._serialized_end=1183
+  _globals['_EXPLAINRESPONSE_PARAMETERSENTRY']._serialized_start=1126
+  _globals['_EXPLAINRESPONSE_PARAMETERSENTRY']._serialized_end=1175
+  _globals['_FIDELITY']._serialized_start=1185
+  _globals['_FIDELITY']._serialized_end=1288
+  _globals['_ATTRIBUTION']._serialized_start=1291
+  _globals['_ATTRIBUTION']._serialized_end=1620
+  _globals['_SEGMENTSHARE']._serialized_start=1622
+  _globals['_SEGMENTSHARE']._serialized_end=1682
+  _globals['_LIME']._serialized_start=1684
+  _globals['_LIME']._serialized_end=1794
+  _globals['_LIMEFEATURE']._serialized_start=1796
+  _globals['_LIMEFEATURE']._serialized_end=1872
+  _globals['_COUNTERFACTUAL']._serialized_start=1875
+  _globals['_COUNTERFACTUAL']._serialized_end=2244
+  _globals['_MOVEDMEASUREMENT']._serialized_start=2246
+  _globals['_MOVEDMEASUREMENT']._serialized_end=2356
+  _globals['_MISSING']._serialized_start=2358
+  _globals['_MISSING']._serialized_end=2468
+  _globals['_TEXT']._serialized_start=2470
+  _globals['_TEXT']._serialized_end=2500
+  _globals['_RULEEVALUATION']._serialized_start=2503
+  _globals['_RULEEVALUATION']._serialized_end=2733
+  _globals['_RULE']._serialized_start=2736
+  _globals['_RULE']._serialized_end=3162
+  _globals['_CRITERION']._serialized_start=3165
+  _globals['_CRITERION']._serialized_end=3545
+  _globals['_FINDINGAGREEMENT']._serialized_start=3548
+  _globals['_FINDINGAGREEMENT']._serialized_end=3748
+  _globals['_REPORTLINE']._serialized_start=3750
+  _globals['_REPORTLINE']._serialized_end=3871
+  _globals['_EXPLAINER']._serialized_start=4553
+  _globals['_EXPLAINER']._serialized_end=4660
 # @@protoc_insertion_point(module_scope)

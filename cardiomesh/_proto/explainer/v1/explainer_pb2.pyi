@@ -20,6 +20,90 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Method:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METHOD_UNSPECIFIED: _Method.ValueType  # 0
+    """Not stated."""
+    METHOD_RULES: _Method.ValueType  # 1
+    """Published criteria on the measurements of the recording."""
+    METHOD_GRADIENT_X_INPUT: _Method.ValueType  # 2
+    """Gradient times input: each sample's share of the logit, to first order."""
+    METHOD_GRAD_CAM: _Method.ValueType  # 3
+    """Grad-CAM over time, all leads together."""
+    METHOD_INTEGRATED_GRADIENTS: _Method.ValueType  # 4
+    """Integrated gradients from the zero line."""
+    METHOD_LIME: _Method.ValueType  # 5
+    """LIME over segments of the beat and groups of leads."""
+    METHOD_COUNTERFACTUAL: _Method.ValueType  # 6
+    """The smallest plausible change of the beat that flips the finding."""
+
+class Method(_Method, metaclass=_MethodEnumTypeWrapper):
+    """How to explain, in the order in which the parts come."""
+
+METHOD_UNSPECIFIED: Method.ValueType  # 0
+"""Not stated."""
+METHOD_RULES: Method.ValueType  # 1
+"""Published criteria on the measurements of the recording."""
+METHOD_GRADIENT_X_INPUT: Method.ValueType  # 2
+"""Gradient times input: each sample's share of the logit, to first order."""
+METHOD_GRAD_CAM: Method.ValueType  # 3
+"""Grad-CAM over time, all leads together."""
+METHOD_INTEGRATED_GRADIENTS: Method.ValueType  # 4
+"""Integrated gradients from the zero line."""
+METHOD_LIME: Method.ValueType  # 5
+"""LIME over segments of the beat and groups of leads."""
+METHOD_COUNTERFACTUAL: Method.ValueType  # 6
+"""The smallest plausible change of the beat that flips the finding."""
+Global___Method: _TypeAlias = Method  # noqa: Y015
+
+class _MissingReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MissingReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MISSING_REASON_UNSPECIFIED: _MissingReason.ValueType  # 0
+    """Not stated."""
+    MISSING_REASON_DEADLINE: _MissingReason.ValueType  # 1
+    """The caller's deadline or budget."""
+    MISSING_REASON_UNAVAILABLE: _MissingReason.ValueType  # 2
+    """A part of the mesh could not be reached."""
+    MISSING_REASON_SWITCHED_OFF: _MissingReason.ValueType  # 3
+    """The method failed a gate of fidelity for this model."""
+    MISSING_REASON_NOT_APPLICABLE: _MissingReason.ValueType  # 4
+    """The method cannot say anything of this finding."""
+    MISSING_REASON_NOT_EVALUABLE: _MissingReason.ValueType  # 5
+    """The recording does not carry what the method needs."""
+    MISSING_REASON_UNSUPPORTED: _MissingReason.ValueType  # 6
+    """The model was published without what the method needs."""
+    MISSING_REASON_FAILED: _MissingReason.ValueType  # 7
+    """It failed; the service's log says how."""
+
+class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
+    """Why a part is missing."""
+
+MISSING_REASON_UNSPECIFIED: MissingReason.ValueType  # 0
+"""Not stated."""
+MISSING_REASON_DEADLINE: MissingReason.ValueType  # 1
+"""The caller's deadline or budget."""
+MISSING_REASON_UNAVAILABLE: MissingReason.ValueType  # 2
+"""A part of the mesh could not be reached."""
+MISSING_REASON_SWITCHED_OFF: MissingReason.ValueType  # 3
+"""The method failed a gate of fidelity for this model."""
+MISSING_REASON_NOT_APPLICABLE: MissingReason.ValueType  # 4
+"""The method cannot say anything of this finding."""
+MISSING_REASON_NOT_EVALUABLE: MissingReason.ValueType  # 5
+"""The recording does not carry what the method needs."""
+MISSING_REASON_UNSUPPORTED: MissingReason.ValueType  # 6
+"""The model was published without what the method needs."""
+MISSING_REASON_FAILED: MissingReason.ValueType  # 7
+"""It failed; the service's log says how."""
+Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
+
 class _RuleState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -87,6 +171,8 @@ class ExplainRequest(_message.Message):
     WINDOW_STARTS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     FINDING_CODES_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    BUDGET_SECONDS_FIELD_NUMBER: _builtins.int
     MEASUREMENTS_FIELD_NUMBER: _builtins.int
     PATIENT_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
@@ -95,6 +181,8 @@ class ExplainRequest(_message.Message):
     """float32 little-endian [windows, 12, 1000], as the preprocessor made it."""
     tensor_hash: _builtins.str
     """Hash of the tensor that was predicted on; compared with the tensor above."""
+    budget_seconds: _builtins.float
+    """Seconds that may be spent, within the call's deadline; 0 means up to the deadline."""
     @_builtins.property
     def window_starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Start of each window in the recording, in seconds."""
@@ -106,6 +194,12 @@ class ExplainRequest(_message.Message):
     @_builtins.property
     def finding_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The findings to explain, by code."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[Global___Method.ValueType]:
+        """How to explain it; none means every method that is not switched off for this model. A method that is named
+        runs even when it is switched off, and its fidelity says so.
+        """
 
     @_builtins.property
     def measurements(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Measurement]:
@@ -131,6 +225,8 @@ class ExplainRequest(_message.Message):
         window_starts: _abc.Iterable[_builtins.float] | None = ...,
         model: _types_pb2.ModelRef | None = ...,
         finding_codes: _abc.Iterable[_builtins.str] | None = ...,
+        methods: _abc.Iterable[Global___Method.ValueType] | None = ...,
+        budget_seconds: _builtins.float = ...,
         measurements: _abc.Iterable[_types_pb2.Measurement] | None = ...,
         patient: _types_pb2.Patient | None = ...,
         quality: _types_pb2.Quality | None = ...,
@@ -138,7 +234,7 @@ class ExplainRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "patient", b"patient", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding_codes", b"finding_codes", "findings", b"findings", "measurements", b"measurements", "model", b"model", "patient", b"patient", "quality", b"quality", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_seconds", b"budget_seconds", "finding_codes", b"finding_codes", "findings", b"findings", "measurements", b"measurements", "methods", b"methods", "model", b"model", "patient", b"patient", "quality", b"quality", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -150,12 +246,46 @@ class ExplainResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ATTRIBUTION_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    LIME_FIELD_NUMBER: _builtins.int
+    COUNTERFACTUAL_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     TENSOR_HASH_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    FINDING_CODE_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    FIDELITY_FIELD_NUMBER: _builtins.int
+    COMPUTE_MILLISECONDS_FIELD_NUMBER: _builtins.int
     tensor_hash: _builtins.str
     """sha256 (hex) of the tensor that was explained."""
+    method: Global___Method.ValueType
+    """The method of this part."""
+    finding_code: _builtins.str
+    """The finding that is explained; empty for rules, which are about the recording."""
+    compute_milliseconds: _builtins.float
+    """Time spent on this part, in milliseconds."""
     @_builtins.property
     def attribution(self) -> Global___Attribution:
         """Where in leads and time the evidence lies."""
@@ -165,26 +295,96 @@ class ExplainResponse(_message.Message):
         """What the published criteria say of the same recording."""
 
     @_builtins.property
+    def lime(self) -> Global___Lime:
+        """Which segments of the beat in which leads the model needs."""
+
+    @_builtins.property
+    def counterfactual(self) -> Global___Counterfactual:
+        """What would have to be different."""
+
+    @_builtins.property
+    def missing(self) -> Global___Missing:
+        """What could not be done, and why."""
+
+    @_builtins.property
     def model(self) -> _types_pb2.ModelRef:
         """The model that was asked."""
+
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Settings that the result depends on, such as "steps" or "seed"."""
+
+    @_builtins.property
+    def fidelity(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fidelity]:
+        """How far this part can be trusted: measured on it, and on the model in the fidelity harness."""
 
     def __init__(
         self,
         *,
         attribution: Global___Attribution | None = ...,
         rules: Global___RuleEvaluation | None = ...,
+        lime: Global___Lime | None = ...,
+        counterfactual: Global___Counterfactual | None = ...,
+        missing: Global___Missing | None = ...,
         model: _types_pb2.ModelRef | None = ...,
         tensor_hash: _builtins.str = ...,
+        method: Global___Method.ValueType = ...,
+        finding_code: _builtins.str = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        fidelity: _abc.Iterable[Global___Fidelity] | None = ...,
+        compute_milliseconds: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "model", b"model", "part", b"part", "rules", b"rules"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "counterfactual", b"counterfactual", "lime", b"lime", "missing", b"missing", "model", b"model", "part", b"part", "rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "model", b"model", "part", b"part", "rules", b"rules", "tensor_hash", b"tensor_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "compute_milliseconds", b"compute_milliseconds", "counterfactual", b"counterfactual", "fidelity", b"fidelity", "finding_code", b"finding_code", "lime", b"lime", "method", b"method", "missing", b"missing", "model", b"model", "parameters", b"parameters", "part", b"part", "rules", b"rules", "tensor_hash", b"tensor_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["attribution", "rules"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["attribution", "rules", "lime", "counterfactual", "missing"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class Fidelity(_message.Message):
+    """One figure of trust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Such as "completeness_error"."""
+    value: _builtins.float
+    """Its value."""
+    relation: _builtins.str
+    """"<=" or ">=", against the limit."""
+    limit: _builtins.float
+    """What it must keep to."""
+    passed: _builtins.bool
+    """Whether it does."""
+    scope: _builtins.str
+    """"explanation": measured on this very part. "model": measured once for the model, by the fidelity harness."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.float = ...,
+        relation: _builtins.str = ...,
+        limit: _builtins.float = ...,
+        passed: _builtins.bool = ...,
+        scope: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name", "passed", b"passed", "relation", b"relation", "scope", b"scope", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fidelity: _TypeAlias = Fidelity  # noqa: Y015
 
 @_typing.final
 class Attribution(_message.Message):
@@ -202,10 +402,12 @@ class Attribution(_message.Message):
     LEAD_SHARES_FIELD_NUMBER: _builtins.int
     PREDICTION_GAP_FIELD_NUMBER: _builtins.int
     COMPUTE_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
     finding_code: _builtins.str
     """The finding."""
     method: _builtins.str
-    """"gradient_x_input"."""
+    """"gradient_x_input", "grad_cam" or "integrated_gradients"."""
     sampling_rate: _builtins.float
     """Samples per second of the values, in Hz."""
     values: _builtins.bytes
@@ -220,7 +422,7 @@ class Attribution(_message.Message):
     """Time spent, in milliseconds."""
     @_builtins.property
     def leads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Lead order of the values."""
+        """Lead order of the values; empty where one row stands for all leads together."""
 
     @_builtins.property
     def window_starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -229,6 +431,14 @@ class Attribution(_message.Message):
     @_builtins.property
     def lead_shares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The sum of positive contributions per lead over the sum in all leads, 0 to 1, in the order of leads."""
+
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentShare]:
+        """The sum of positive contributions per segment and lead over the sum of all, largest first; those of 1 % or more."""
+
+    @_builtins.property
+    def summary(self) -> Global___Text:
+        """Where most of the evidence lies, in words; empty where no beat was found."""
 
     def __init__(
         self,
@@ -243,14 +453,258 @@ class Attribution(_message.Message):
         lead_shares: _abc.Iterable[_builtins.float] | None = ...,
         prediction_gap: _builtins.float = ...,
         compute_milliseconds: _builtins.float = ...,
+        segments: _abc.Iterable[Global___SegmentShare] | None = ...,
+        summary: Global___Text | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_milliseconds", b"compute_milliseconds", "finding_code", b"finding_code", "lead_shares", b"lead_shares", "leads", b"leads", "method", b"method", "prediction_gap", b"prediction_gap", "probability", b"probability", "sampling_rate", b"sampling_rate", "values", b"values", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_milliseconds", b"compute_milliseconds", "finding_code", b"finding_code", "lead_shares", b"lead_shares", "leads", b"leads", "method", b"method", "prediction_gap", b"prediction_gap", "probability", b"probability", "sampling_rate", b"sampling_rate", "segments", b"segments", "summary", b"summary", "values", b"values", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attribution: _TypeAlias = Attribution  # noqa: Y015
+
+@_typing.final
+class SegmentShare(_message.Message):
+    """A segment of the beat in one lead."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    LEAD_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    segment: _builtins.str
+    """"P", "PR", "QRS", "ST", "T" or "TP"."""
+    lead: _builtins.str
+    """Standard lead name; empty for all leads together."""
+    share: _builtins.float
+    """Share of the whole, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        segment: _builtins.str = ...,
+        lead: _builtins.str = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "segment", b"segment", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentShare: _TypeAlias = SegmentShare  # noqa: Y015
+
+@_typing.final
+class Lime(_message.Message):
+    """A local linear model of the served model: what is lost when a part of the beat is flattened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURES_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimeFeature]:
+        """Every segment and lead group, the strongest first."""
+
+    @_builtins.property
+    def summary(self) -> Global___Text:
+        """In words."""
+
+    def __init__(
+        self,
+        *,
+        features: _abc.Iterable[Global___LimeFeature] | None = ...,
+        summary: Global___Text | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lime: _TypeAlias = Lime  # noqa: Y015
+
+@_typing.final
+class LimeFeature(_message.Message):
+    """One segment of the beat in one group of leads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    segment: _builtins.str
+    """"P", "PR", "QRS", "ST", "T" or "TP"."""
+    group: _builtins.str
+    """Name of the group, such as "inferior"."""
+    weight: _builtins.float
+    """Logit that the finding loses when this is replaced by the baseline; negative when it gains."""
+    @_builtins.property
+    def leads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its leads."""
+
+    def __init__(
+        self,
+        *,
+        segment: _builtins.str = ...,
+        group: _builtins.str = ...,
+        leads: _abc.Iterable[_builtins.str] | None = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "leads", b"leads", "segment", b"segment", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimeFeature: _TypeAlias = LimeFeature  # noqa: Y015
+
+@_typing.final
+class Counterfactual(_message.Message):
+    """The smallest plausible change that flips one finding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: _builtins.int
+    PROBABILITY_BEFORE_FIELD_NUMBER: _builtins.int
+    PROBABILITY_AFTER_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
+    SAMPLING_RATE_FIELD_NUMBER: _builtins.int
+    WINDOW_STARTS_FIELD_NUMBER: _builtins.int
+    ENERGY_CHANGED_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    found: _builtins.bool
+    """Whether one was found that the served model itself confirms."""
+    probability_before: _builtins.float
+    """Probability of the finding as recorded."""
+    probability_after: _builtins.float
+    """Probability that the served model gives the changed recording, or the nearest that was reached."""
+    threshold: _builtins.float
+    """Probability from which the finding is present."""
+    values: _builtins.bytes
+    """float32 little-endian [windows, leads, n], millivolts: the changed tensor; empty when none was found."""
+    sampling_rate: _builtins.float
+    """Samples per second of the values, in Hz."""
+    energy_changed: _builtins.float
+    """Energy of the change over energy of the recording, 0 to 1."""
+    @_builtins.property
+    def leads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Lead order of the values."""
+
+    @_builtins.property
+    def window_starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Start of each window in the recording, in seconds."""
+
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentShare]:
+        """Share of that energy per segment, largest first; without lead."""
+
+    @_builtins.property
+    def moved(self) -> _containers.RepeatedCompositeFieldContainer[Global___MovedMeasurement]:
+        """Measurements that moved by more than their tolerance, the farthest first."""
+
+    @_builtins.property
+    def summary(self) -> Global___Text:
+        """In words."""
+
+    def __init__(
+        self,
+        *,
+        found: _builtins.bool = ...,
+        probability_before: _builtins.float = ...,
+        probability_after: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        values: _builtins.bytes = ...,
+        leads: _abc.Iterable[_builtins.str] | None = ...,
+        sampling_rate: _builtins.float = ...,
+        window_starts: _abc.Iterable[_builtins.float] | None = ...,
+        energy_changed: _builtins.float = ...,
+        segments: _abc.Iterable[Global___SegmentShare] | None = ...,
+        moved: _abc.Iterable[Global___MovedMeasurement] | None = ...,
+        summary: Global___Text | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["energy_changed", b"energy_changed", "found", b"found", "leads", b"leads", "moved", b"moved", "probability_after", b"probability_after", "probability_before", b"probability_before", "sampling_rate", b"sampling_rate", "segments", b"segments", "summary", b"summary", "threshold", b"threshold", "values", b"values", "window_starts", b"window_starts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Counterfactual: _TypeAlias = Counterfactual  # noqa: Y015
+
+@_typing.final
+class MovedMeasurement(_message.Message):
+    """A measurement on the recording and on its counterfactual, both measured on the model's tensor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    LEAD_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    TOLERANCES_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Key such as "intervals.qrs"."""
+    lead: _builtins.str
+    """Standard lead name; empty for a measurement over all leads."""
+    unit: _builtins.str
+    """UCUM code of the unit."""
+    before: _builtins.float
+    """As recorded."""
+    after: _builtins.float
+    """After the change."""
+    tolerances: _builtins.float
+    """Difference over tolerance."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        lead: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        before: _builtins.float = ...,
+        after: _builtins.float = ...,
+        tolerances: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "key", b"key", "lead", b"lead", "tolerances", b"tolerances", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MovedMeasurement: _TypeAlias = MovedMeasurement  # noqa: Y015
+
+@_typing.final
+class Missing(_message.Message):
+    """What could not be done; method and finding are those of the part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    reason: Global___MissingReason.ValueType
+    """Why, by kind."""
+    @_builtins.property
+    def text(self) -> Global___Text:
+        """Why, in words."""
+
+    def __init__(
+        self,
+        *,
+        reason: Global___MissingReason.ValueType = ...,
+        text: Global___Text | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Missing: _TypeAlias = Missing  # noqa: Y015
 
 @_typing.final
 class Text(_message.Message):

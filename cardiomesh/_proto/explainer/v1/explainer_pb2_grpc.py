@@ -47,8 +47,10 @@ class ExplainerServicer:
     """
 
     def Explain(self, request, context):
-        """Streams the parts of an explanation as they are ready.
+        """Streams the parts of an explanation as they are ready: rules first, the counterfactual last. What could not be
+        done is a part, too, that says what is missing and why.
         FAILED_PRECONDITION when tensor or model version are not those of the prediction.
+        RESOURCE_EXHAUSTED when too many explanations wait already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

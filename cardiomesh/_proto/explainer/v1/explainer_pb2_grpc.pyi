@@ -34,8 +34,10 @@ class ExplainerStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExplainerAsyncStub: ...
     Explain: _grpc.UnaryStreamMultiCallable[_explainer_pb2.ExplainRequest, _explainer_pb2.ExplainResponse]
-    """Streams the parts of an explanation as they are ready.
+    """Streams the parts of an explanation as they are ready: rules first, the counterfactual last. What could not be
+    done is a part, too, that says what is missing and why.
     FAILED_PRECONDITION when tensor or model version are not those of the prediction.
+    RESOURCE_EXHAUSTED when too many explanations wait already.
     """
 
 @_typing.type_check_only
@@ -44,8 +46,10 @@ class ExplainerAsyncStub(ExplainerStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Explain: _aio.UnaryStreamMultiCallable[_explainer_pb2.ExplainRequest, _explainer_pb2.ExplainResponse]  # type: ignore[assignment]
-    """Streams the parts of an explanation as they are ready.
+    """Streams the parts of an explanation as they are ready: rules first, the counterfactual last. What could not be
+    done is a part, too, that says what is missing and why.
     FAILED_PRECONDITION when tensor or model version are not those of the prediction.
+    RESOURCE_EXHAUSTED when too many explanations wait already.
     """
 
 class ExplainerServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +61,10 @@ class ExplainerServicer(metaclass=_abc_1.ABCMeta):
         request: _explainer_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_explainer_pb2.ExplainResponse], _abc.AsyncIterator[_explainer_pb2.ExplainResponse]]:
-        """Streams the parts of an explanation as they are ready.
+        """Streams the parts of an explanation as they are ready: rules first, the counterfactual last. What could not be
+        done is a part, too, that says what is missing and why.
         FAILED_PRECONDITION when tensor or model version are not those of the prediction.
+        RESOURCE_EXHAUSTED when too many explanations wait already.
         """
 
 def add_ExplainerServicer_to_server(servicer: ExplainerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

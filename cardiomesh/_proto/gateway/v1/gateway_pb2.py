@@ -27,7 +27,7 @@ from cardiomesh._proto.types.v1 import types_pb2 as cardiomesh_dot_types_dot_v1_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#cardiomesh/gateway/v1/gateway.proto\x12\x15\x63\x61rdiomesh.gateway.v1\x1a\'cardiomesh/explainer/v1/explainer.proto\x1a\x1f\x63\x61rdiomesh/types/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x0e\x41nalyzeRequest\x12\x31\n\trecording\x18\x01 \x01(\x0b\x32\x1e.cardiomesh.types.v1.Recording\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\x05\x12\x14\n\x0c\x62ypass_cache\x18\x04 \x01(\x08\x12\x16\n\x0einclude_signal\x18\x05 \x01(\x08\x12\x0f\n\x07measure\x18\x06 \x01(\x08\"\x9f\x04\n\x0f\x41nalyzeResponse\x12\x11\n\tresult_id\x18\x01 \x01(\t\x12,\n\x05model\x18\x02 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12.\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x1c.cardiomesh.types.v1.Finding\x12-\n\x07quality\x18\x04 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12\x35\n\trecording\x18\x05 \x01(\x0b\x32\".cardiomesh.types.v1.RecordingInfo\x12\x1d\n\x15preprocessing_version\x18\x06 \x01(\t\x12\x13\n\x0bsignal_hash\x18\x07 \x01(\t\x12\x13\n\x0btensor_hash\x18\x08 \x01(\t\x12\x15\n\rwindow_starts\x18\t \x03(\x01\x12\x12\n\nfrom_cache\x18\n \x01(\x08\x12/\n\x0b\x63omputed_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06timing\x18\x0c \x01(\x0b\x32\x1b.cardiomesh.types.v1.Timing\x12+\n\x06signal\x18\r \x01(\x0b\x32\x1b.cardiomesh.types.v1.Signal\x12\x36\n\x0cmeasurements\x18\x0e \x03(\x0b\x32 .cardiomesh.types.v1.Measurement\"\x93\x01\n\x0e\x45xplainRequest\x12\x31\n\trecording\x18\x01 \x01(\x0b\x32\x1e.cardiomesh.types.v1.Recording\x12\x15\n\rfinding_codes\x18\x02 \x03(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\x05\x12\x11\n\tresult_id\x18\x05 \x01(\t\"I\n\x0f\x45xplainResponse\x12\x36\n\x04part\x18\x01 \x01(\x0b\x32(.cardiomesh.explainer.v1.ExplainResponse\"%\n\x10GetResultRequest\x12\x11\n\tresult_id\x18\x01 \x01(\t\"K\n\x11GetResultResponse\x12\x36\n\x06result\x18\x01 \x01(\x0b\x32&.cardiomesh.gateway.v1.AnalyzeResponse\"\x13\n\x11ListModelsRequest\"I\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.cardiomesh.gateway.v1.ModelSummary\"\x9f\x01\n\x0cModelSummary\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\x05\x12\x15\n\rfinding_codes\x18\x04 \x03(\t\x12\x12\n\nis_default\x18\x05 \x01(\x08\x12\r\n\x05ready\x18\x06 \x01(\x08\";\n\x13GetModelCardRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x05\"W\n\x14GetModelCardResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x11\n\tcard_json\x18\x02 \x01(\x0c\x32\xee\x03\n\nCardioMesh\x12X\n\x07\x41nalyze\x12%.cardiomesh.gateway.v1.AnalyzeRequest\x1a&.cardiomesh.gateway.v1.AnalyzeResponse\x12Z\n\x07\x45xplain\x12%.cardiomesh.gateway.v1.ExplainRequest\x1a&.cardiomesh.gateway.v1.ExplainResponse0\x01\x12^\n\tGetResult\x12\'.cardiomesh.gateway.v1.GetResultRequest\x1a(.cardiomesh.gateway.v1.GetResultResponse\x12\x61\n\nListModels\x12(.cardiomesh.gateway.v1.ListModelsRequest\x1a).cardiomesh.gateway.v1.ListModelsResponse\x12g\n\x0cGetModelCard\x12*.cardiomesh.gateway.v1.GetModelCardRequest\x1a+.cardiomesh.gateway.v1.GetModelCardResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#cardiomesh/gateway/v1/gateway.proto\x12\x15\x63\x61rdiomesh.gateway.v1\x1a\'cardiomesh/explainer/v1/explainer.proto\x1a\x1f\x63\x61rdiomesh/types/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x0e\x41nalyzeRequest\x12\x31\n\trecording\x18\x01 \x01(\x0b\x32\x1e.cardiomesh.types.v1.Recording\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\x05\x12\x14\n\x0c\x62ypass_cache\x18\x04 \x01(\x08\x12\x16\n\x0einclude_signal\x18\x05 \x01(\x08\x12\x0f\n\x07measure\x18\x06 \x01(\x08\"\x9f\x04\n\x0f\x41nalyzeResponse\x12\x11\n\tresult_id\x18\x01 \x01(\t\x12,\n\x05model\x18\x02 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12.\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x1c.cardiomesh.types.v1.Finding\x12-\n\x07quality\x18\x04 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12\x35\n\trecording\x18\x05 \x01(\x0b\x32\".cardiomesh.types.v1.RecordingInfo\x12\x1d\n\x15preprocessing_version\x18\x06 \x01(\t\x12\x13\n\x0bsignal_hash\x18\x07 \x01(\t\x12\x13\n\x0btensor_hash\x18\x08 \x01(\t\x12\x15\n\rwindow_starts\x18\t \x03(\x01\x12\x12\n\nfrom_cache\x18\n \x01(\x08\x12/\n\x0b\x63omputed_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06timing\x18\x0c \x01(\x0b\x32\x1b.cardiomesh.types.v1.Timing\x12+\n\x06signal\x18\r \x01(\x0b\x32\x1b.cardiomesh.types.v1.Signal\x12\x36\n\x0cmeasurements\x18\x0e \x03(\x0b\x32 .cardiomesh.types.v1.Measurement\"\xdd\x01\n\x0e\x45xplainRequest\x12\x31\n\trecording\x18\x01 \x01(\x0b\x32\x1e.cardiomesh.types.v1.Recording\x12\x15\n\rfinding_codes\x18\x02 \x03(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\x05\x12\x11\n\tresult_id\x18\x05 \x01(\t\x12\x30\n\x07methods\x18\x06 \x03(\x0e\x32\x1f.cardiomesh.explainer.v1.Method\x12\x16\n\x0e\x62udget_seconds\x18\x07 \x01(\x01\"I\n\x0f\x45xplainResponse\x12\x36\n\x04part\x18\x01 \x01(\x0b\x32(.cardiomesh.explainer.v1.ExplainResponse\"%\n\x10GetResultRequest\x12\x11\n\tresult_id\x18\x01 \x01(\t\"K\n\x11GetResultResponse\x12\x36\n\x06result\x18\x01 \x01(\x0b\x32&.cardiomesh.gateway.v1.AnalyzeResponse\"\x13\n\x11ListModelsRequest\"I\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.cardiomesh.gateway.v1.ModelSummary\"\x9f\x01\n\x0cModelSummary\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\x05\x12\x15\n\rfinding_codes\x18\x04 \x03(\t\x12\x12\n\nis_default\x18\x05 \x01(\x08\x12\r\n\x05ready\x18\x06 \x01(\x08\";\n\x13GetModelCardRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x05\"W\n\x14GetModelCardResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.cardiomesh.types.v1.ModelRef\x12\x11\n\tcard_json\x18\x02 \x01(\x0c\x32\xee\x03\n\nCardioMesh\x12X\n\x07\x41nalyze\x12%.cardiomesh.gateway.v1.AnalyzeRequest\x1a&.cardiomesh.gateway.v1.AnalyzeResponse\x12Z\n\x07\x45xplain\x12%.cardiomesh.gateway.v1.ExplainRequest\x1a&.cardiomesh.gateway.v1.ExplainResponse0\x01\x12^\n\tGetResult\x12\'.cardiomesh.gateway.v1.GetResultRequest\x1a(.cardiomesh.gateway.v1.GetResultResponse\x12\x61\n\nListModels\x12(.cardiomesh.gateway.v1.ListModelsRequest\x1a).cardiomesh.gateway.v1.ListModelsResponse\x12g\n\x0cGetModelCard\x12*.cardiomesh.gateway.v1.GetModelCardRequest\x1a+.cardiomesh.gateway.v1.GetModelCardResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,23 +39,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYZERESPONSE']._serialized_start=341
   _globals['_ANALYZERESPONSE']._serialized_end=884
   _globals['_EXPLAINREQUEST']._serialized_start=887
-  _globals['_EXPLAINREQUEST']._serialized_end=1034
-  _globals['_EXPLAINRESPONSE']._serialized_start=1036
-  _globals['_EXPLAINRESPONSE']._serialized_end=1109
-  _globals['_GETRESULTREQUEST']._serialized_start=1111
-  _globals['_GETRESULTREQUEST']._serialized_end=1148
-  _globals['_GETRESULTRESPONSE']._serialized_start=1150
-  _globals['_GETRESULTRESPONSE']._serialized_end=1225
-  _globals['_LISTMODELSREQUEST']._serialized_start=1227
-  _globals['_LISTMODELSREQUEST']._serialized_end=1246
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1248
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1321
-  _globals['_MODELSUMMARY']._serialized_start=1324
-  _globals['_MODELSUMMARY']._serialized_end=1483
-  _globals['_GETMODELCARDREQUEST']._serialized_start=1485
-  _globals['_GETMODELCARDREQUEST']._serialized_end=1544
-  _globals['_GETMODELCARDRESPONSE']._serialized_start=1546
-  _globals['_GETMODELCARDRESPONSE']._serialized_end=1633
-  _globals['_CARDIOMESH']._serialized_start=1636
-  _globals['_CARDIOMESH']._serialized_end=2130
+  _globals['_EXPLAINREQUEST']._serialized_end=1108
+  _globals['_EXPLAINRESPONSE']._serialized_start=1110
+  _globals['_EXPLAINRESPONSE']._serialized_end=1183
+  _globals['_GETRESULTREQUEST']._serialized_start=1185
+  _globals['_GETRESULTREQUEST']._serialized_end=1222
+  _globals['_GETRESULTRESPONSE']._serialized_start=1224
+  _globals['_GETRESULTRESPONSE']._serialized_end=1299
+  _globals['_LISTMODELSREQUEST']._serialized_start=1301
+  _globals['_LISTMODELSREQUEST']._serialized_end=1320
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1322
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1395
+  _globals['_MODELSUMMARY']._serialized_start=1398
+  _globals['_MODELSUMMARY']._serialized_end=1557
+  _globals['_GETMODELCARDREQUEST']._serialized_start=1559
+  _globals['_GETMODELCARDREQUEST']._serialized_end=1618
+  _globals['_GETMODELCARDRESPONSE']._serialized_start=1620
+  _globals['_GETMODELCARDRESPONSE']._serialized_end=1707
+  _globals['_CARDIOMESH']._serialized_start=1710
+  _globals['_CARDIOMESH']._serialized_end=2204
 # @@protoc_insertion_point(module_scope)

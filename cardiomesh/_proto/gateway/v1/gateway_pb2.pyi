@@ -168,19 +168,27 @@ class ExplainRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     RESULT_ID_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    BUDGET_SECONDS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name; empty means the gateway's default, or that of the result."""
     model_version: _builtins.int
     """Model version; 0 means the newest that is served, or that of the result."""
     result_id: _builtins.str
     """The answer to explain: when given, FAILED_PRECONDITION unless recording and model are the answer's own."""
+    budget_seconds: _builtins.float
+    """Seconds that may be spent, within the call's deadline; 0 means up to the deadline."""
     @_builtins.property
     def recording(self) -> _types_pb2.Recording:
-        """The recording."""
+        """The recording. May be left out with result_id where the gateway keeps prepared recordings."""
 
     @_builtins.property
     def finding_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The findings to explain, by code."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_explainer_pb2.Method.ValueType]:
+        """How to explain; none means every method that is not switched off for the model."""
 
     def __init__(
         self,
@@ -190,10 +198,12 @@ class ExplainRequest(_message.Message):
         model: _builtins.str = ...,
         model_version: _builtins.int = ...,
         result_id: _builtins.str = ...,
+        methods: _abc.Iterable[_explainer_pb2.Method.ValueType] | None = ...,
+        budget_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding_codes", b"finding_codes", "model", b"model", "model_version", b"model_version", "recording", b"recording", "result_id", b"result_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_seconds", b"budget_seconds", "finding_codes", b"finding_codes", "methods", b"methods", "model", b"model", "model_version", b"model_version", "recording", b"recording", "result_id", b"result_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
