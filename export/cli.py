@@ -8,16 +8,11 @@ from typing import Annotated
 import typer
 
 from cardiomesh.errors import CardioMeshError
+from export.compression.commands import prune
+from export.formats.commands import checkpoint
+from export.options import DataOption, ModelOption, RepositoryOption, RunsOption
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-
-ModelOption = Annotated[list[str], typer.Option("--model", "-m", help="Model name; may be given several times.")]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="PTB-XL folder (default: CARDIOMESH_DATA, else ../shared/data).")
-]
-RunsOption = Annotated[Path, typer.Option("--runs", help="Where checkpoints, caches and run records live.")]
-
-RepositoryOption = Annotated[Path, typer.Option("--repository", help="Triton model repository.")]
 
 
 @app.command()
@@ -40,12 +35,17 @@ def train(
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """Train networks on folds 1-8; goes on where an interrupted run stopped."""
-    from export.architectures import named_config
+    from export.architectures import CONFIGS, named_config
+    from export.training.checkpoint import load_network
     from export.training.loop import train as run
     from export.training.ptbxl import load_ptbxl
     from export.training.settings import TRAINING_FOLDS, settings_for
 
-    configs = {name: named_config(name) for name in model}
+    # A pruned network has no named shape: its checkpoint says what it is.
+    configs = {
+        name: load_network(initial)[0].config if initial and name not in CONFIGS else named_config(name)
+        for name in model
+    }
     records = load_ptbxl(data, cache=runs / "cache", progress=progress)
     folds = tuple(f for f in TRAINING_FOLDS if f not in (leave_out or []))
     for name, config in configs.items():
@@ -163,6 +163,10 @@ def evaluate(
     evaluate_published(
         tuple(model or ()), data, tuple(fold or (9,)), ludb, calibrated, version, served, runs, repository, as_json
     )
+
+
+for command in (checkpoint, prune):
+    app.command()(command)
 
 
 @app.callback()

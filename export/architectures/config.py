@@ -12,6 +12,9 @@ from export.errors import WorkshopError
 __all__ = ["CONFIGS", "TARGET_PARAMETERS", "HybridConfig", "named_config"]
 
 
+_TUPLES: Final = ("dense_layers", "bottleneck_channels", "kept_heads", "feed_forward_units")
+
+
 @dataclass(frozen=True, slots=True)
 class HybridConfig:
     """Shape of one hybrid network. Time runs 1000 → 1000/stem_stride → /2 → /2 → /token_pool."""
@@ -35,6 +38,13 @@ class HybridConfig:
     encoder_layers: int = 2
     encoder_heads: int = 4
     feed_forward_ratio: int = 4
+    #: Widths of a pruned network, one per layer; empty where every layer is as wide as the figures above say.
+    #: Bottleneck channels per dense layer.
+    bottleneck_channels: tuple[int, ...] = ()
+    #: Attention heads kept per encoder layer, each ``width / encoder_heads`` wide.
+    kept_heads: tuple[int, ...] = ()
+    #: Hidden units of the feed-forward part per encoder layer.
+    feed_forward_units: tuple[int, ...] = ()
     #: Served heads, in output order: name → number of classes.
     heads: Mapping[str, int] = field(default_factory=lambda: {"statements": 30, "rhythm": 6})
     #: Heads that exist only while training.
@@ -42,23 +52,45 @@ class HybridConfig:
     dropout: float = 0.1
     head_dropout: float = 0.3
 
+    def __post_init__(self) -> None:
+        for name, layers in (
+            ("bottleneck_channels", sum(self.dense_layers)),
+            ("kept_heads", self.encoder_layers),
+            ("feed_forward_units", self.encoder_layers),
+        ):
+            widths = getattr(self, name)
+            if widths and (len(widths) != layers or min(widths) < 1):
+                raise ValueError(f"{name} {widths} are not {layers} positive widths")
+
     @property
     def width(self) -> int:
         """Values in one token."""
         return 2 * self.gru_hidden
 
+    @property
+    def bottlenecks(self) -> tuple[int, ...]:
+        """Bottleneck channels of each dense layer."""
+        return self.bottleneck_channels or (self.bottleneck * self.growth,) * sum(self.dense_layers)
+
+    @property
+    def heads_per_layer(self) -> tuple[int, ...]:
+        """Attention heads of each encoder layer."""
+        return self.kept_heads or (self.encoder_heads,) * self.encoder_layers
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """Feed-forward units of each encoder layer."""
+        return self.feed_forward_units or (self.feed_forward_ratio * self.width,) * self.encoder_layers
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, for checkpoints and model cards."""
-        return asdict(self) | {
-            "dense_layers": list(self.dense_layers),
-            "heads": dict(self.heads),
-            "auxiliary": dict(self.auxiliary),
-        }
+        values = asdict(self) | {"heads": dict(self.heads), "auxiliary": dict(self.auxiliary)}
+        return values | {name: list(values[name]) for name in _TUPLES}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HybridConfig:
         """The inverse of ``as_dict``."""
-        return cls(**{**values, "dense_layers": tuple(values["dense_layers"])})
+        return cls(**{**values, **{name: tuple(values.get(name, ())) for name in _TUPLES}})
 
 
 CONFIGS: Final[Mapping[str, HybridConfig]] = MappingProxyType(

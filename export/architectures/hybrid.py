@@ -31,12 +31,12 @@ class ConvUnit(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """Adds ``growth`` channels computed from all earlier ones through a bottleneck."""
+    """Adds ``growth`` channels computed from all earlier ones through ``bottleneck`` channels."""
 
     def __init__(self, inputs: int, growth: int, bottleneck: int, kernel: int, dropout: float) -> None:
         super().__init__()
-        self.reduce = ConvUnit(inputs, bottleneck * growth, 1)
-        self.grow = ConvUnit(bottleneck * growth, growth, kernel)
+        self.reduce = ConvUnit(inputs, bottleneck, 1)
+        self.grow = ConvUnit(bottleneck, growth, kernel)
         self.dropout = nn.Dropout1d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,23 +58,27 @@ class BiGRU(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm Transformer encoder layer with the attention spelled out: [B, T, D] → [B, T, D]."""
+    """Pre-norm Transformer encoder layer with the attention spelled out: [B, T, D] → [B, T, D].
 
-    def __init__(self, width: int, heads: int, ratio: int, dropout: float) -> None:
+    ``kept`` of the ``heads`` into which the width divides exist, and ``hidden`` feed-forward units.
+    """
+
+    def __init__(self, width: int, heads: int, kept: int, hidden: int, dropout: float) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"{width} values per token do not divide into {heads} heads")
-        self.heads, self.head_width = heads, width // heads
+        self.heads, self.head_width = kept, width // heads
+        inner = self.heads * self.head_width
         self.attention_norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(width, width)
+        self.query_key_value = nn.Linear(width, 3 * inner)
+        self.project = nn.Linear(inner, width)
         self.feed_norm = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, ratio * width)
-        self.contract = nn.Linear(ratio * width, width)
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """[B, T, D] → [B, heads, T, D / heads]; the batch is the only size left open."""
+        """[B, T, heads · w] → [B, heads, T, w]; the batch is the only size left open."""
         return x.reshape(-1, x.shape[1], self.heads, self.head_width).transpose(1, 2)
 
     def merge_heads(self, x: Tensor) -> Tensor:
@@ -97,7 +101,7 @@ class Hybrid(nn.Module):
         super().__init__()
         self.config = config
         layers: list[nn.Module] = [ConvUnit(config.leads, config.stem_channels, config.stem_kernel, config.stem_stride)]
-        channels = config.stem_channels
+        channels, bottlenecks = config.stem_channels, iter(config.bottlenecks)
         for index, count in enumerate(config.dense_layers):
             if index:
                 narrowed = int(channels * config.compression)
@@ -105,7 +109,7 @@ class Hybrid(nn.Module):
                 channels = narrowed
             for _ in range(count):
                 layers.append(
-                    DenseLayer(channels, config.growth, config.bottleneck, config.dense_kernel, config.dropout)
+                    DenseLayer(channels, config.growth, next(bottlenecks), config.dense_kernel, config.dropout)
                 )
                 channels += config.growth
         self.features = nn.Sequential(*layers)
@@ -113,8 +117,8 @@ class Hybrid(nn.Module):
         self.embed = nn.Linear(channels, config.width)
         self.recurrent = nn.ModuleList(BiGRU(config.gru_hidden, config.dropout) for _ in range(config.gru_layers))
         self.encoder = nn.ModuleList(
-            EncoderLayer(config.width, config.encoder_heads, config.feed_forward_ratio, config.dropout)
-            for _ in range(config.encoder_layers)
+            EncoderLayer(config.width, config.encoder_heads, kept, hidden, config.dropout)
+            for kept, hidden in zip(config.heads_per_layer, config.hidden_units, strict=True)
         )
         self.norm = nn.LayerNorm(config.width)
         self.head_dropout = nn.Dropout(config.head_dropout)

@@ -27,7 +27,7 @@ from export.architectures.attribution import Attribution
 from export.architectures.hybrid import Hybrid
 from export.errors import ParityError
 
-__all__ = ["IR_VERSION", "OPSET", "compare", "export_attribution", "export_network", "run_onnx"]
+__all__ = ["IR_VERSION", "OPSET", "compare", "export_attribution", "export_network", "probe", "run_onnx"]
 
 OPSET: Final = 18
 #: The oldest IR that opset 18 allows: ONNX Runtime 1.14 and everything since can read it.
@@ -121,10 +121,10 @@ def run_onnx(path: Path, inputs: dict[str, FloatArray], threads: int = 1) -> dic
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def _probe(batch: int, config_samples: int, leads: int) -> torch.Tensor:
+def probe(batch: int, samples: int, leads: int) -> torch.Tensor:
     """Signals of ECG-like amplitude for comparisons."""
     random = torch.Generator().manual_seed(batch)
-    return 0.3 * torch.randn(batch, leads, config_samples, generator=random)
+    return 0.3 * torch.randn(batch, leads, samples, generator=random)
 
 
 def compare(
@@ -147,10 +147,8 @@ def export_network(network: Hybrid, path: Path, limit: float = 1e-4) -> float:
     """Write ``ecg`` → one logit tensor per head; returns the largest difference seen (relative)."""
     config = network.config
     names = list(config.heads)
-    _export(network, {"ecg": _probe(3, config.samples, config.leads)}, names, path)
-    return max(
-        compare(path, network, names, {"ecg": _probe(b, config.samples, config.leads)}, limit) for b in (1, 2, 7)
-    )
+    _export(network, {"ecg": probe(3, config.samples, config.leads)}, names, path)
+    return max(compare(path, network, names, {"ecg": probe(b, config.samples, config.leads)}, limit) for b in (1, 2, 7))
 
 
 def export_attribution(network: Hybrid, path: Path, limit: float = 1e-3) -> float:
@@ -162,7 +160,7 @@ def export_attribution(network: Hybrid, path: Path, limit: float = 1e-3) -> floa
     def inputs(batch: int) -> dict[str, torch.Tensor]:
         target = torch.zeros(batch, classes)
         target[torch.arange(batch), torch.arange(batch) * 7 % classes] = 1.0
-        return {"ecg": _probe(batch, config.samples, config.leads), "target": target}
+        return {"ecg": probe(batch, config.samples, config.leads), "target": target}
 
     _export(module, inputs(3), names, path)
     return max(compare(path, module, names, inputs(b), limit) for b in (1, 2, 7))

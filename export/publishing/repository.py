@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from export.errors import GateError
+from export.errors import GateError, WorkshopError
 
 __all__ = [
     "file_digest",
     "install_version",
+    "newest_folder",
     "next_version",
     "staging",
     "versions",
@@ -33,6 +34,15 @@ def versions(repository: Path, name: str) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(p.name) for p in folder.iterdir() if p.is_dir() and re.fullmatch(r"[1-9]\d*", p.name))
+
+
+def newest_folder(repository: Path, name: str, version: int | None = None) -> Path:
+    """Folder of a published version, the newest unless one is named; ``WorkshopError`` where there is none."""
+    present = versions(repository, name)
+    number = version if version is not None else (present[-1] if present else 0)
+    if number not in present:
+        raise WorkshopError(f"{repository} holds no such version of {name}")
+    return repository / name / str(number)
 
 
 def _withdrawn(repository: Path, name: str) -> list[int]:

@@ -12,7 +12,7 @@ from export.architectures import Hybrid, HybridConfig
 from export.errors import CheckpointError
 from export.training.labels import LabelSpace
 
-__all__ = ["load_network", "read_checkpoint", "save_checkpoint"]
+__all__ = ["load_network", "read_checkpoint", "save_checkpoint", "save_network"]
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -21,6 +21,14 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
+
+
+def save_network(path: Path, network: Hybrid, space: LabelSpace, origin: str) -> Path:
+    """A checkpoint of a network that no training run made (pruned, or read back from a published file)."""
+    state = network.state_dict()
+    labels = {"heads": space.heads, "auxiliary": space.auxiliary, "positives": space.positives}
+    save_checkpoint(path, {"config": network.config.as_dict(), "labels": labels, "average": state, "origin": origin})
+    return path
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

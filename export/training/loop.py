@@ -125,7 +125,7 @@ def train(
     network = Hybrid(config)
     if initial is not None:
         started, _ = load_network(initial)
-        if started.config.as_dict() != config.as_dict():
+        if started.config != config:
             raise CheckpointError(f"{initial} holds another network or other classes than {name}")
         network.load_state_dict(started.state_dict())
     average = WeightAverage(network, settings.average_decay)
@@ -145,7 +145,7 @@ def train(
     }
     if path.is_file():
         state = read_checkpoint(path)
-        if state["config"] != config.as_dict() or state["seed"] != settings.seed:
+        if HybridConfig.from_dict(state["config"]) != config or state["seed"] != settings.seed:
             raise CheckpointError(f"{path} belongs to another configuration; choose another run folder")
         network.load_state_dict(state["network"])
         average.model.load_state_dict(state["average"])

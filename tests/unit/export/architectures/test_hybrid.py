@@ -34,7 +34,7 @@ def test_lead_order_and_amplitude_matter(tiny_network: Hybrid) -> None:
 
 def test_hand_written_attention_is_scaled_dot_product_attention() -> None:
     torch.manual_seed(3)
-    layer = EncoderLayer(16, heads=4, ratio=2, dropout=0.0).eval()
+    layer = EncoderLayer(16, heads=4, kept=4, hidden=32, dropout=0.0).eval()
     x = torch.randn(2, 9, 16)
     q, k, v = (layer.split_heads(t) for t in layer.query_key_value(layer.attention_norm(x)).chunk(3, -1))
     middle = x + layer.project(layer.merge_heads(functional.scaled_dot_product_attention(q, k, v)))
@@ -44,7 +44,7 @@ def test_hand_written_attention_is_scaled_dot_product_attention() -> None:
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match="do not divide"):
-        EncoderLayer(16, heads=3, ratio=2, dropout=0.0)
+        EncoderLayer(16, heads=3, kept=3, hidden=32, dropout=0.0)
 
 
 def test_auxiliary_heads_exist_only_while_training(tiny_network: Hybrid, tiny_config: HybridConfig) -> None:
