@@ -23,6 +23,7 @@ _LONG_VRS: Final = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
 _UNDEFINED: Final = 0xFFFFFFFF
+_DELIMITERS: Final = 0xFFFE
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
@@ -127,6 +128,9 @@ class _Walker:
                 if tag == _ITEM_END:
                     return Dataset(data, self.encoding, spans, nested), position
             if length == _UNDEFINED:
+                if explicit and tag not in sequences:
+                    position = self.skip(position, end)
+                    continue
                 items, position = self.items(position, end, depth, delimited=True)
                 if tag in sequences:
                     nested[tag] = items
@@ -142,6 +146,36 @@ class _Walker:
         if delimited:
             raise truncated()
         return Dataset(data, self.encoding, spans, nested), position
+
+    def skip(self, position: int, end: int) -> int:
+        """Where a sequence of undefined length ends that nobody asked for; most of a cart's elements lie in such.
+
+        Explicit encodings only. Sequences and items of undefined length are counted, not nested.
+        """
+        data, element, long_length, undefined = self.data, self.element, self.length, 1
+        while position + 8 <= end:
+            group, number, vr, length = element(data, position)
+            if vr in _LONG_VRS:
+                if position + 12 > end:
+                    break
+                length = long_length(data, position + 8)[0]
+                position += 12
+            elif group == _DELIMITERS:
+                length = long_length(data, position + 4)[0]
+                position += 8
+                if group << 16 | number != _ITEM:
+                    undefined -= 1
+                    if not undefined:
+                        return position
+                    continue
+            else:
+                position += 8 + length
+                continue
+            if length == _UNDEFINED:
+                undefined += 1
+            else:
+                position += length
+        raise truncated()
 
     def items(self, position: int, end: int, depth: int, delimited: bool) -> tuple[list[Dataset], int]:
         """The items of a sequence and where it ends."""

@@ -107,7 +107,7 @@ def decode_wfdb(content: bytes) -> Recording:
     if any(offsets):
         millivolts += np.array(offsets)[:, None]
     remarks = []
-    missing = counts == np.array(invalid)[:, None]
+    missing = counts == np.array(invalid, dtype=counts.dtype)[:, None]
     if missing.any():
         millivolts[missing] = np.nan
     if _checksums_differ(header, counts):
@@ -256,6 +256,8 @@ def _read_file(
 def _checksums_differ(header: _Header, counts: npt.NDArray[np.integer]) -> bool:
     """Whether a stated checksum is not the 16-bit sum of its samples. Writers put 0 for "not computed"."""
     stated = np.array([signal.checksum or 0 for signal in header.signals])
+    if not stated.any():
+        return False
     actual = counts.sum(axis=1, dtype=np.int64)
     return bool((((actual - stated) & 0xFFFF) != 0)[stated != 0].any())
 

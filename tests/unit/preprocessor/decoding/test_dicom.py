@@ -208,6 +208,31 @@ def test_a_truncated_file_is_refused(dicom_file: bytes, share: float) -> None:
         decode(as_file(dicom_file[: int(len(dicom_file) * share)]))
 
 
+@pytest.mark.parametrize("extra", [9, 40, 400, 4000])
+def test_a_file_cut_inside_a_sequence_that_nobody_reads_is_refused(dicom_file: bytes, extra: int) -> None:
+    start = dicom_file.index(b"\x40\x00\x20\xb0SQ\0\0\xff\xff\xff\xff")  # the annotations
+    with pytest.raises(InvalidRequest, match="send it whole"):
+        decode(as_file(dicom_file[: start + 12 + extra]))
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+def test_what_nobody_reads_is_jumped_over_however_it_is_nested(dicom_file: bytes, undefined: bool) -> None:
+    def bury(dataset: Any) -> None:
+        inner, middle, outer = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+        inner.add_new(0x54001010, "OW", b"\xfe\xff\xdd\xe0" * 9)  # delimiters inside a value
+        middle.ReferencedSOPSequence = [inner, inner]
+        outer.ReferencedSeriesSequence = [middle]
+        dataset.ReferencedStudySequence = [outer, outer]
+        for holder in (dataset, outer, middle):
+            for element in (e for e in holder if e.keyword.startswith("Referenced")):
+                element.is_undefined_length = undefined
+                for item in element.value:
+                    item.is_undefined_length_sequence_item = undefined
+
+    buried = decode(as_file(changed(dicom_file, bury)))
+    np.testing.assert_array_equal(buried.millivolts, decode(as_file(dicom_file)).millivolts)
+
+
 def test_an_inflation_bomb_is_refused() -> None:
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     bomb = squeeze.compress(bytes(80 * 1024 * 1024)) + squeeze.flush()
