@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import grpc
@@ -15,13 +16,40 @@ from cardiomesh.rpc.channel import dial
 from gateway.analysis import Analysis
 from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
+from gateway.door import Door
 from gateway.http_api import HttpApi
 from gateway.http_passthrough import HttpPassThrough
+from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
 from gateway.inference import Inference
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
+
+log = logging.getLogger("cardiomesh.gateway")
+
+
+def _authenticator(settings: GatewaySettings) -> Authenticator:
+    tokens = None
+    if settings.jwks is not None:
+        tokens = TokenVerifier(
+            TokenRules(
+                jwks=settings.jwks,
+                issuer=settings.jwt_issuer or "",
+                audience=settings.jwt_audience or "",
+                leeway_s=settings.jwt_leeway_s,
+                roles_claim=settings.jwt_roles_claim,
+                tenant_claim=settings.jwt_tenant_claim,
+            )
+        )
+    authenticator = Authenticator(
+        IdentityFile(settings.identities) if settings.identities is not None else None,
+        tokens,
+        anonymous(settings.anonymous_roles, settings.anonymous_tenant),
+    )
+    if authenticator.closed:
+        log.warning("closed: nobody can be authenticated; set CARDIOMESH_IDENTITIES or CARDIOMESH_JWKS")
+    return authenticator
 
 
 def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
@@ -39,7 +67,8 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     )
     catalogue = Catalogue(settings.model_repository, triton, settings.default_model)
     inference = Inference(triton, telemetry)
-    analysis = Analysis(catalogue, cache, inference, preprocessor, explainer, telemetry, settings.tenant)
+    analysis = Analysis(catalogue, cache, inference, preprocessor, explainer, telemetry)
+    door = Door(_authenticator(settings))
 
     http = HttpApi(analysis, telemetry, settings.default_deadline_s)
     http_kserve = HttpPassThrough(settings.triton_http_address, catalogue, telemetry, settings.default_deadline_s)
@@ -71,6 +100,8 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         register=register,
         probe=probe,
         routes=routes,
+        door=door.enter,
+        middlewares=(door.middleware,),
         close=close,
     )
 

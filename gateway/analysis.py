@@ -22,6 +22,7 @@ from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, ResultMismatch, Unavailable
 from gateway.cache import ResultCache, cache_key
 from gateway.catalogue import Catalogue, Model
+from gateway.door import current_caller
 from gateway.findings import findings
 from gateway.flights import Flights
 from gateway.inference import Inference
@@ -69,7 +70,7 @@ def _recording_digest(recording: types_pb2.Recording) -> str:
 
 
 class Analysis:
-    """Answers Analyze, Explain and GetResult for one tenant."""
+    """Answers Analyze, Explain and GetResult, each tenant on its own."""
 
     def __init__(
         self,
@@ -79,12 +80,10 @@ class Analysis:
         preprocessor: grpc.aio.Channel,
         explainer: grpc.aio.Channel,
         telemetry: Telemetry,
-        tenant: str,
     ) -> None:
         self._catalogue = catalogue
         self._cache = cache
         self._inference = inference
-        self._tenant = tenant
         self._flights: Flights[Answer] = Flights()
         self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = Hop(
             "preprocessor", preprocessor_pb2_grpc.PreprocessorStub(preprocessor).Prepare, telemetry
@@ -235,11 +234,11 @@ class Analysis:
     def _prepared_key(self, recording: types_pb2.Recording, wish: _Wish, model: Model) -> str:
         kind = "measured" if wish.measurements else "prep"
         version = model.card.input.preprocessing_version
-        return cache_key(self._tenant, kind, version, _recording_digest(recording))
+        return cache_key(current_caller().tenant, kind, version, _recording_digest(recording))
 
     def _result_key(self, prepared: Prepared, model: Model) -> str:
         return cache_key(
-            self._tenant,
+            current_caller().tenant,
             "result",
             prepared.preprocessing_version,
             model.card.name,
@@ -249,7 +248,7 @@ class Analysis:
         )
 
     def _id_key(self, result_id: str) -> str:
-        return cache_key(self._tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
+        return cache_key(current_caller().tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
 
 
 def _complete(answer: Answer, prepared: Prepared) -> Answer:

@@ -1,7 +1,7 @@
 """KServe v2 at the gateway's own door: requests go to Triton as the bytes that came, answers come back likewise.
 
-So ``tritonclient`` and load testers work against the gateway unchanged. Only published models are reachable, and
-what administers Triton (loading, shared memory, trace and log settings) is refused here.
+So ``tritonclient`` and load testers work against the gateway unchanged. Only published models are reachable. What
+administers Triton (loading, shared memory, trace and log settings) is for operators, as ``identity/policy.py`` says.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import grpc
 
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
-from cardiomesh.errors import InvalidRequest, NotFound, PermissionDenied
+from cardiomesh.errors import InvalidRequest, NotFound
 from gateway.catalogue import Catalogue
+from gateway.identity import POLICY
 
 __all__ = ["SERVICE", "PassThrough", "model_name"]
 
@@ -22,7 +23,6 @@ SERVICE: Final = "inference.GRPCInferenceService"
 _PREFIX: Final = f"/{SERVICE}/"
 #: Methods whose request names a model in its first field.
 _OF_A_MODEL: Final = frozenset({"ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer"})
-_OF_THE_SERVER: Final = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
 _STREAM: Final = "ModelStreamInfer"
 
 Context = grpc.aio.ServicerContext
@@ -35,7 +35,9 @@ class PassThrough(grpc.GenericRpcHandler):
         self._catalogue = catalogue
         # Without (de)serialisers a gRPC stub takes and gives bytes.
         self._unary: dict[str, Hop[bytes, bytes]] = {
-            name: Hop("triton", triton.unary_unary(_PREFIX + name), telemetry) for name in _OF_A_MODEL | _OF_THE_SERVER
+            method.removeprefix(_PREFIX): Hop("triton", triton.unary_unary(method), telemetry)
+            for method in POLICY
+            if method.startswith(_PREFIX) and not method.endswith(_STREAM)
         }
         self._stream: Hop[AsyncIterator[bytes], bytes] = Hop(
             "triton", triton.stream_stream(_PREFIX + _STREAM), telemetry
@@ -49,12 +51,10 @@ class PassThrough(grpc.GenericRpcHandler):
         name = method.removeprefix(_PREFIX)
         if name == _STREAM:
             return grpc.stream_stream_rpc_method_handler(self._streaming())
-        return grpc.unary_unary_rpc_method_handler(self._forward(name))
+        return grpc.unary_unary_rpc_method_handler(self._forward(name)) if name in self._unary else None
 
     def _forward(self, name: str) -> Callable[[bytes, Context[bytes, bytes]], Any]:
         async def call(request: bytes, context: Context[bytes, bytes]) -> bytes:
-            if name not in self._unary:
-                raise PermissionDenied(f"{name} administers Triton and is not offered at the gateway")
             if name in _OF_A_MODEL:
                 self._check(request)
             return await self._unary[name](request)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cardiomesh.chassis.settings import ServiceSettings
+from gateway.identity import Role
+from gateway.identity.caller import TENANT_PATTERN
 
 __all__ = ["GatewaySettings"]
 
@@ -28,4 +31,26 @@ class GatewaySettings(ServiceSettings):
     cache_cool_down_s: float = Field(
         2.0, gt=0, description="After a failure, seconds during which the cache is not even asked."
     )
-    tenant: str = Field("default", pattern="^[a-z0-9-]{1,64}$", description="Tenant whose results these are.")
+    identities: Path | None = Field(None, description="File of hashed API keys and known client certificates.")
+    jwks: str | None = Field(None, description="https:// URL or file of the key set that signs bearer tokens.")
+    jwt_issuer: str | None = Field(None, description="Issuer that a bearer token must name.")
+    jwt_audience: str | None = Field(None, description="Audience that a bearer token must name.")
+    jwt_roles_claim: str = Field("roles", description="Claim that holds the roles, a list or words.")
+    jwt_tenant_claim: str = Field("tenant", description="Claim that holds the tenant.")
+    jwt_leeway_s: float = Field(60.0, ge=0, le=600, description="Tolerated difference between clocks, in seconds.")
+    anonymous_roles: frozenset[Role] = Field(
+        frozenset(), description='Roles of callers that show nothing, as JSON: ["reader"]. Empty: they are refused.'
+    )
+    anonymous_tenant: str = Field("default", pattern=TENANT_PATTERN, description="Tenant of such callers.")
+
+    @model_validator(mode="after")
+    def _tokens_are_whole(self) -> GatewaySettings:
+        if self.jwks is not None and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError("jwks needs jwt_issuer and jwt_audience")
+        if self.jwks is not None and self.jwks.startswith("http://") and not _loopback(self.jwks):
+            raise ValueError("jwks must be https:// or a file: whoever answers that URL decides who is let in")
+        return self
+
+
+def _loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from typing import Final
 
 import grpc
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from cardiomesh.chassis.health import Health
 from cardiomesh.chassis.telemetry import Telemetry
-from cardiomesh.errors import CardioMeshError, TooLarge
+from cardiomesh.errors import CardioMeshError, TooLarge, Unauthenticated
 from cardiomesh.rpc.status import code_of
 
-__all__ = ["operations_app", "problem"]
+__all__ = ["OPERATIONS", "operations_app", "problem"]
 
 log = logging.getLogger("cardiomesh.http")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: Routes for kubelets and scrapers; they say nothing of patients.
+OPERATIONS: Final = ("/healthz", "/readyz", "/metrics")
 
 _HTTP_STATUS: Final[dict[grpc.StatusCode, int]] = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -43,7 +45,8 @@ def problem(error: CardioMeshError) -> web.Response:
         "detail": str(error),
         "violations": [{"field": v.field, "description": v.description, "reason": v.reason} for v in error.violations],
     }
-    return web.json_response(body, status=status, content_type="application/problem+json")
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+    return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
 
 
 @web.middleware
@@ -61,7 +64,9 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(CardioMeshError("an unexpected error; its trace is in this service's log"))
 
 
-def operations_app(health: Health, telemetry: Telemetry, max_body_bytes: int) -> web.Application:
+def operations_app(
+    health: Health, telemetry: Telemetry, max_body_bytes: int, middlewares: Sequence[Middleware] = ()
+) -> web.Application:
     """The routes that every service has."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -75,8 +80,7 @@ def operations_app(health: Health, telemetry: Telemetry, max_body_bytes: int) ->
         body, content_type = telemetry.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    app = web.Application(middlewares=[_problems], client_max_size=max_body_bytes)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    app = web.Application(middlewares=[_problems, *middlewares], client_max_size=max_body_bytes)
+    for path, route in zip(OPERATIONS, (healthz, readyz, metrics), strict=True):
+        app.router.add_get(path, route)
     return app

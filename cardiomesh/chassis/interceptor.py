@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
@@ -17,12 +17,15 @@ from cardiomesh.chassis.telemetry import Telemetry, extract
 from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, Overloaded
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 
-__all__ = ["CallInterceptor"]
+__all__ = ["CallInterceptor", "Door", "open_door"]
 
 log = logging.getLogger("cardiomesh.rpc")
 T = TypeVar("T")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+#: Full method name, metadata, and the transport's authentication context → what surrounds the call: it may refuse on
+#: entering, and on leaving it may hold the answer back until something is done.
+Door: TypeAlias = Callable[[str, Mapping[str, str], Mapping[str, Iterable[bytes]]], AbstractAsyncContextManager[None]]
 #: They answer under any load, and count as nobody's call.
 _UNTOUCHED: Final = ("/grpc.health.", "/grpc.reflection.")
 _RETRY_AFTER_S: Final = 1.0
@@ -30,11 +33,26 @@ _RETRY_AFTER_S: Final = 1.0
 _OPEN_STREAM_S: Final = 86_400.0
 
 
+def open_door(
+    method: str, metadata: Mapping[str, str], peer: Mapping[str, Iterable[bytes]]
+) -> AbstractAsyncContextManager[None]:
+    """The door of a service inside the mesh, whose callers the network has already chosen."""
+    return nullcontext()
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every service but health and reflection."""
 
-    def __init__(self, telemetry: Telemetry, *, default_deadline_s: float, max_concurrent_calls: int) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        *,
+        default_deadline_s: float,
+        max_concurrent_calls: int,
+        door: Door = open_door,
+    ) -> None:
         self._telemetry = telemetry
+        self._door = door
         self._default_deadline_s = default_deadline_s
         self._max_calls = max_concurrent_calls
         self._in_flight = 0
@@ -79,8 +97,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> T:
             failure: CardioMeshError
             try:
-                with self._around(method, context, self._default_deadline_s) as budget:
-                    async with asyncio.timeout(budget.remaining()):
+                with self._around(method, context, self._default_deadline_s) as (budget, metadata):
+                    async with (
+                        asyncio.timeout(budget.remaining()),
+                        self._door(method, metadata, context.auth_context()),
+                    ):
                         return await behaviour(request, context)
             except CardioMeshError as error:
                 failure = error
@@ -94,8 +115,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> AsyncIterator[T]:
             failure: CardioMeshError | None = None
             try:
-                with self._around(method, context, default_s) as budget:
-                    async with asyncio.timeout(budget.remaining()):
+                with self._around(method, context, default_s) as (budget, metadata):
+                    async with (
+                        asyncio.timeout(budget.remaining()),
+                        self._door(method, metadata, context.auth_context()),
+                    ):
                         async for part in behaviour(request, context):
                             yield part
             except CardioMeshError as error:
@@ -106,7 +130,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     @contextmanager
-    def _around(self, method: str, context: Context, default_s: float) -> Iterator[Budget]:
+    def _around(self, method: str, context: Context, default_s: float) -> Iterator[tuple[Budget, Mapping[str, str]]]:
         """The common part of unary and streaming calls. Whatever goes wrong leaves as a CardioMeshError."""
         started = time.perf_counter()
         metadata = {k: v for k, v in metadata_of(context) if isinstance(v, str)}
@@ -123,7 +147,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     budget = Budget.of(default_s if left is None else left)
                     budget.for_hop()
                     enter_budget(budget)
-                    yield budget
+                    yield budget, metadata
                 except (CardioMeshError, TimeoutError, asyncio.CancelledError, GeneratorExit) as error:
                     typed = _typed(error)
                     status = code_of(typed)

@@ -17,12 +17,13 @@ from typing import Any
 
 import grpc
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cardiomesh.chassis.health import Health
 from cardiomesh.chassis.http import operations_app
-from cardiomesh.chassis.interceptor import CallInterceptor
+from cardiomesh.chassis.interceptor import CallInterceptor, Door, open_door
 from cardiomesh.chassis.logs import configure_logs
 from cardiomesh.chassis.settings import ServiceSettings
 from cardiomesh.chassis.telemetry import Telemetry
@@ -54,6 +55,10 @@ class Application:
     probe: Callable[[], Awaitable[Sequence[str]]] = _nothing_missing
     #: Adds HTTP routes.
     routes: Callable[[web.Application], None] = field(default=lambda app: None)
+    #: Who comes in over gRPC.
+    door: Door = open_door
+    #: Around every HTTP route, inside the one that turns errors into problems.
+    middlewares: tuple[Middleware, ...] = ()
     #: Releases what was opened.
     close: Callable[[], Awaitable[None]] = _nothing_to_close
 
@@ -113,6 +118,7 @@ async def running(
         telemetry,
         default_deadline_s=settings.default_deadline_s,
         max_concurrent_calls=settings.max_concurrent_calls,
+        door=application.door,
     )
     options = [
         *channel_options(settings.max_message_bytes),
@@ -140,7 +146,7 @@ async def running(
         else server.add_secure_port(settings.grpc_address, credentials)
     )
     await server.start()
-    web_app = operations_app(health, telemetry, settings.max_message_bytes)
+    web_app = operations_app(health, telemetry, settings.max_message_bytes, application.middlewares)
     application.routes(web_app)
     runner = web.AppRunner(web_app, access_log=None, handle_signals=False)
     await runner.setup()

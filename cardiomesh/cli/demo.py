@@ -33,7 +33,7 @@ def run_demo(model_repository: Path, folder: Path, out: Console, err: Console) -
         mesh = Mesh(model_repository, progress=progress)
         mesh.start()
     try:
-        with Client(mesh.addresses.gateway) as client:
+        with Client(mesh.addresses.gateway, credential=mesh.api_key) as client:
             result = client.analyze(file=file, measure=True, include_signal=True)
             strongest = max(result.findings, key=lambda finding: (finding.present, finding.probability))
             parts = client.explain(strongest.code, file=file, result_id=result.result_id)

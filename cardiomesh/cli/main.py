@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from cardiomesh.cli import show
-from cardiomesh.client import Client
+from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, Client
 from cardiomesh.errors import (
     CardioMeshError,
     DeadlineExceeded,
@@ -29,7 +29,17 @@ from cardiomesh.errors import (
     Unavailable,
 )
 from cardiomesh.language import Language
-from cardiomesh.local import Mesh, Restart, Step, default_runtime_dir, down, progress_table, status
+from cardiomesh.local import (
+    Mesh,
+    Restart,
+    Step,
+    default_runtime_dir,
+    development_key,
+    down,
+    mesh_directory,
+    progress_table,
+    status,
+)
 
 __all__ = ["app", "main"]
 
@@ -58,8 +68,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 RepositoryOption = Annotated[Path, typer.Option(help="Model repository that Triton serves.")]
 
 
-def _gateway(given: str) -> str:
-    return given or status().addresses.get("gateway", "") or _DEFAULT_GATEWAY
+def _connect(given: str, timeout: float = DEFAULT_TIMEOUT_S) -> Client:
+    """A client of the gateway that was named, or of the embedded mesh with its development key."""
+    if given:
+        return Client(given, timeout=timeout)
+    here = status().addresses.get("gateway", "")
+    # An empty key leaves the choice to the environment, as for any other gateway.
+    key = os.environ.get(API_KEY_VARIABLE) or (development_key(mesh_directory()) if here else "")
+    return Client(here or _DEFAULT_GATEWAY, credential=key or None, timeout=timeout)
 
 
 @app.command()
@@ -75,7 +91,7 @@ def analyze(
     timeout: Annotated[float, typer.Option(help="Deadline of each call, in seconds.")] = 30.0,
 ) -> None:
     """Analyse one ECG file."""
-    with Client(_gateway(gateway), timeout=timeout) as client:
+    with _connect(gateway, timeout) as client:
         result = client.analyze(
             file=file, model=model, measure=measure or plot is not None, include_signal=plot is not None
         )
@@ -98,7 +114,7 @@ def analyze(
 @app.command()
 def models(as_json: JsonOption = False, gateway: GatewayOption = "") -> None:
     """List the models that can answer."""
-    with Client(_gateway(gateway)) as client:
+    with _connect(gateway) as client:
         served = client.models()
     if as_json:
         print(json.dumps({"models": [show.model_dict(info) for info in served]}, ensure_ascii=False))
@@ -117,7 +133,7 @@ def up(
 
         def told(step: Step) -> None:
             if step.name == "mesh" and step.state == "ready":
-                step = replace(step, detail=show.addresses(mesh.addresses))
+                step = replace(step, detail=show.addresses(mesh.addresses, mesh.api_key))
             progress(step)
 
         mesh = Mesh(model_repository, restart=restart, progress=told)

@@ -177,9 +177,10 @@ def models(console: Console, served: tuple[ModelInfo, ...]) -> None:
     console.print(table)
 
 
-def addresses(where: Addresses) -> str:
-    """Where a started mesh listens."""
-    return f"gateway gRPC {where.gateway}, HTTP http://{where.http}"
+def addresses(where: Addresses, key: str) -> str:
+    """Where a started mesh listens, and the key that it opens to."""
+    opened = f", development key {key}" if key else ""
+    return f"gateway gRPC {where.gateway}, HTTP http://{where.http}{opened}"
 
 
 def status(console: Console, now: MeshStatus, runtime_dir: Path) -> None:

@@ -11,7 +11,8 @@
 Errors are those of ``cardiomesh.errors``, as the mesh raised them.
 """
 
-from cardiomesh.client._clients import AsyncClient, Client
+from cardiomesh.client._clients import DEFAULT_TIMEOUT_S, AsyncClient, Client
+from cardiomesh.client._credentials import API_KEY_VARIABLE, Credential
 from cardiomesh.client._requests import read_file
 from cardiomesh.client._results import (
     Analysis,
@@ -30,10 +31,13 @@ from cardiomesh.client._results import (
 from cardiomesh.rpc.channel import TlsFiles
 
 __all__ = [
+    "API_KEY_VARIABLE",
+    "DEFAULT_TIMEOUT_S",
     "Analysis",
     "AsyncClient",
     "Attribution",
     "Client",
+    "Credential",
     "Finding",
     "LeadQuality",
     "Measurement",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Final, Self, Unpack
 
 import grpc
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from cardiomesh.client._credentials import Credential, authorization
 from cardiomesh.client._requests import RecordingArguments, recording_of
 from cardiomesh.client._results import (
     Analysis,
@@ -22,9 +23,9 @@ from cardiomesh.client._tracing import traced
 from cardiomesh.rpc.channel import TlsFiles, dial, dial_sync
 from cardiomesh.rpc.status import error_from_rpc
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["DEFAULT_TIMEOUT_S", "AsyncClient", "Client"]
 
-DEFAULT_TIMEOUT_S = 30.0
+DEFAULT_TIMEOUT_S: Final = 30.0
 
 
 def _analyze_request(
@@ -60,13 +61,16 @@ def _explain_request(
 class Client:
     """A blocking client of one gateway, ``Client("host:port")``. Safe to share between threads.
 
-    ``timeout`` is the whole call's deadline in seconds; it travels with the call through every hop.
+    ``credential`` is an API key, a bearer token, or a function that gives a fresh one; the default is the environment's
+    ``CARDIOMESH_API_KEY``. ``timeout`` is the whole call's deadline in seconds; it travels with the call through every
+    hop.
     """
 
     def __init__(
         self,
         address: str,
         *,
+        credential: Credential | None = None,
         tls: TlsFiles | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
         tracer_provider: Any = None,
@@ -75,6 +79,7 @@ class Client:
         self._stub = gateway_pb2_grpc.CardioMeshStub(self._channel)
         self._timeout = timeout
         self._tracers = tracer_provider
+        self._credential = credential
 
     def analyze(
         self,
@@ -106,7 +111,7 @@ class Client:
     ) -> tuple[Attribution, ...]:
         """Explain findings on a recording; with ``result_id``, only if that answer was of this very recording."""
         request = _explain_request(findings, model, model_version, result_id, recording)
-        with traced("Explain", self._tracers) as metadata:
+        with traced("Explain", self._tracers, authorization(self._credential)) as metadata:
             try:
                 parts = self._stub.Explain(request, timeout=self._deadline(timeout), metadata=metadata)
                 return tuple(attribution_of(answer.part) for answer in parts)
@@ -131,7 +136,7 @@ class Client:
         return self._timeout if timeout is None else timeout
 
     def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:
-        with traced(name, self._tracers) as metadata:
+        with traced(name, self._tracers, authorization(self._credential)) as metadata:
             try:
                 return method(request, timeout=self._deadline(timeout), metadata=metadata)
             except grpc.RpcError as error:
@@ -157,6 +162,7 @@ class AsyncClient:
         self,
         address: str,
         *,
+        credential: Credential | None = None,
         tls: TlsFiles | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
         tracer_provider: Any = None,
@@ -165,6 +171,7 @@ class AsyncClient:
         self._stub = gateway_pb2_grpc.CardioMeshStub(self._channel)
         self._timeout = timeout
         self._tracers = tracer_provider
+        self._credential = credential
 
     async def analyze(
         self,
@@ -193,7 +200,7 @@ class AsyncClient:
     ) -> tuple[Attribution, ...]:
         """Explain findings on a recording."""
         request = _explain_request(findings, model, model_version, result_id, recording)
-        with traced("Explain", self._tracers) as metadata:
+        with traced("Explain", self._tracers, authorization(self._credential)) as metadata:
             try:
                 parts: Any = self._stub.Explain(request, timeout=self._deadline(timeout), metadata=metadata)
                 return tuple([attribution_of(answer.part) async for answer in parts])
@@ -225,7 +232,7 @@ class AsyncClient:
         return self._timeout if timeout is None else timeout
 
     async def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:  # noqa: ASYNC109
-        with traced(name, self._tracers) as metadata:
+        with traced(name, self._tracers, authorization(self._credential)) as metadata:
             try:
                 return await method(request, timeout=self._deadline(timeout), metadata=metadata)
             except grpc.RpcError as error:

@@ -18,10 +18,10 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 @contextmanager
-def traced(method: str, provider: Any) -> Iterator[Metadata]:
-    """One ``client.call`` span around a call; yields the metadata that carries its context on."""
+def traced(method: str, provider: Any, metadata: Metadata = ()) -> Iterator[Metadata]:
+    """One ``client.call`` span around a call; yields the call's metadata with what carries the span's context on."""
     if trace is None:
-        yield ()
+        yield metadata
         return
     tracer = trace.get_tracer("cardiomesh.client", tracer_provider=provider)
     facts = {"rpc.system": "grpc", "rpc.method": method}
@@ -30,4 +30,4 @@ def traced(method: str, provider: Any) -> Iterator[Metadata]:
     ):
         carrier: dict[str, str] = {}
         TraceContextTextMapPropagator().inject(carrier)
-        yield tuple(carrier.items())
+        yield (*metadata, *carrier.items())

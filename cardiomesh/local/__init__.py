@@ -3,7 +3,8 @@
 ``Mesh`` runs it, ``status`` and ``down`` work on one that runs, ``ensure_triton`` builds what it needs.
 """
 
-from cardiomesh.local.control import MeshStatus, ProcessStatus, down, status
+from cardiomesh.local.control import MeshStatus, ProcessStatus, down, mesh_directory, status
+from cardiomesh.local.development import development_key
 from cardiomesh.local.errors import AlreadyRunning, MeshError, MeshFailed, MissingPart, RuntimeBuildFailed
 from cardiomesh.local.mesh import Addresses, Mesh
 from cardiomesh.local.plan import Restart
@@ -25,8 +26,10 @@ __all__ = [
     "Step",
     "TritonRuntime",
     "default_runtime_dir",
+    "development_key",
     "down",
     "ensure_triton",
+    "mesh_directory",
     "progress_table",
     "status",
 ]

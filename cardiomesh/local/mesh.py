@@ -3,7 +3,7 @@
 ::
 
     with Mesh(model_repository=Path("model_repository")) as mesh:
-        Client(mesh.addresses.gateway)
+        Client(mesh.addresses.gateway, credential=mesh.api_key)
 
     with Mesh(repository, parts=("triton",)) as mesh:      # a part alone
         mesh.addresses.triton
@@ -19,10 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from cardiomesh.local import parts as part
 from cardiomesh.local.control import MeshStatus, down, mesh_directory, status
+from cardiomesh.local.development import development_key, write_identities
 from cardiomesh.local.errors import EXIT_ALREADY_RUNNING, MeshError, MeshFailed
 from cardiomesh.local.plan import Child, Plan, Restart
 from cardiomesh.local.process import last_lines
@@ -32,6 +33,9 @@ from cardiomesh.local.state import MeshRecord, MeshState, StateFile
 from cardiomesh.local.supervisor import Supervisor
 
 __all__ = ["Addresses", "Mesh"]
+
+#: Settings of the gateway that say who may call; a user who sets one needs no development key.
+_WHO_MAY_CALL: Final = frozenset({"CARDIOMESH_IDENTITIES", "CARDIOMESH_JWKS", "CARDIOMESH_ANONYMOUS_ROLES"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,11 @@ class Mesh:
             raise MeshError(f"no mesh runs in {self.directory}")
         return Addresses.of(record.addresses)
 
+    @property
+    def api_key(self) -> str:
+        """The development key that the gateway knows; empty where the user's own settings say who may call."""
+        return development_key(self.directory)
+
     def status(self) -> MeshStatus:
         """What runs now."""
         return status(directory=self.directory)
@@ -168,9 +177,12 @@ class Mesh:
             children.append(part.parity(runtime, self.model_repository, addresses, self.directory))
         if "redis" in self._parts:
             children.append(part.valkey(addresses, self.directory))
+        environment = dict(self._environment)
+        if not (os.environ | environment).keys() & _WHO_MAY_CALL:
+            environment["CARDIOMESH_IDENTITIES"] = str(write_identities(self.directory))
         for name in self._parts:
             if name in part.SERVICES:
-                children.append(part.service(name, self.model_repository, addresses, self._environment))
+                children.append(part.service(name, self.model_repository, addresses, environment))
         return Plan(children=tuple(children), addresses=addresses, restart=self._restart)
 
     def _ensure_runtime(self) -> TritonRuntime:

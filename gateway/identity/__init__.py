@@ -1,0 +1,22 @@
+"""Who calls, for which tenant, and what they may do."""
+
+from gateway.identity.authenticator import Authenticator, Peer, anonymous
+from gateway.identity.caller import Caller, Role
+from gateway.identity.directory import IdentityFile, new_key
+from gateway.identity.policy import HTTP_ROUTES, POLICY, permit
+from gateway.identity.tokens import TokenRules, TokenVerifier
+
+__all__ = [
+    "HTTP_ROUTES",
+    "POLICY",
+    "Authenticator",
+    "Caller",
+    "IdentityFile",
+    "Peer",
+    "Role",
+    "TokenRules",
+    "TokenVerifier",
+    "anonymous",
+    "new_key",
+    "permit",
+]
