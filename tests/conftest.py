@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cardiomesh.cli.demo import sample_ecg
-from cardiomesh.client import Client
+from cardiomesh.client import API_KEY_VARIABLE, Client
 from cardiomesh.local import Addresses, Mesh
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,12 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """The whole mesh on the published models: real Triton, Valkey, gateway, preprocessor, explainer."""
-    with Mesh(ROOT / "model_repository", directory=tmp_path_factory.mktemp("mesh")) as running:
+    with (
+        Mesh(ROOT / "model_repository", directory=tmp_path_factory.mktemp("mesh")) as running,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        # As a developer's shell would have it, for every client and command of the tests.
+        environment.setenv(API_KEY_VARIABLE, running.api_key)
         yield running
 
 
@@ -33,6 +38,12 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 def addresses(mesh: Mesh) -> Addresses:
     """Where the mesh listens."""
     return mesh.addresses
+
+
+@pytest.fixture(scope="session")
+def authorization(mesh: Mesh) -> dict[str, str]:
+    """The header that opens the mesh to a client that is not ours."""
+    return {"authorization": f"Bearer {mesh.api_key}"}
 
 
 @pytest.fixture(scope="session")

@@ -184,7 +184,11 @@ def _add_commands(asked: str) -> None:
     """Commands of installed services, loaded only when one is asked for or all are listed."""
     for entry in entry_points(group="cardiomesh.commands"):
         if asked in (entry.name, "--help", ""):
-            app.command(name=entry.name)(entry.load())
+            command = entry.load()
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=entry.name)
+            else:
+                app.command(name=entry.name)(command)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ WIRED: Final = frozenset(
         *("grpc_address", "http_address", "drain_delay_s", "drain_grace_s", "otlp_endpoint"),
         *("tls_certificate", "tls_key", "tls_client_ca", "tls_ca"),
         *("triton_address", "preprocessor_address", "explainer_address", "model_repository", "redis_url"),
+        "identities",
     }
 )
 _SETTINGS: Final[dict[str, type[ServiceSettings]]] = {
@@ -141,10 +142,20 @@ def _settings(service: type[ServiceSettings]) -> Schema:
         # Helm merges defaults away with null, so "not set" needs no place of its own here.
         options = [o for o in described_field.get("anyOf", [described_field]) if o.get("type") != "null"]
         limits = {key: value for key, value in options[0].items() if key not in ("title", "default", "format")}
+        limits = _inlined(limits, described.get("$defs", {}))
         properties[name] = limits | {"description": described_field.get("description", "")}
-    return {"type": "object", "additionalProperties": False, "properties": properties} | (
-        {"$defs": described["$defs"]} if "$defs" in described else {}
-    )
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _inlined(schema: Any, definitions: Schema) -> Any:
+    """References point from the root of a document; this part is not its root."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}
 
 
 def _is_secret(described_field: Schema) -> bool:

@@ -34,7 +34,7 @@ def own_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 @pytest.fixture
 async def caller(own_mesh: Mesh) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(own_mesh.addresses.gateway, timeout=TIMEOUT_S) as client:
+    async with AsyncClient(own_mesh.addresses.gateway, credential=own_mesh.api_key, timeout=TIMEOUT_S) as client:
         yield client
 
 

@@ -1,7 +1,7 @@
 """Analyse one ECG-shaped recording through a gateway and explain the answer; exit 0 when all of it holds.
 
 Usage: python smoke.py ADDRESS [SECONDS]; each call may take SECONDS, 60 if not given.
-TLS files come from CARDIOMESH_TLS_CA, _CERTIFICATE and _KEY.
+The API key comes from CARDIOMESH_API_KEY, TLS files from CARDIOMESH_TLS_CA, _CERTIFICATE and _KEY.
 """
 
 import os

@@ -72,6 +72,9 @@ spec:
             {{- if $tls }}
             - {name: tls, mountPath: /tls, readOnly: true}
             {{- end }}
+            {{- if and (eq $name "gateway") $v.identities.existingSecret.name }}
+            - {name: identities, mountPath: /identities, readOnly: true}
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir:
@@ -83,6 +86,12 @@ spec:
         - name: tls
           secret:
             secretName: {{ include "cardiomesh.tlsSecret" (list $root $name) }}
+            defaultMode: 0440
+        {{- end }}
+        {{- if and (eq $name "gateway") $v.identities.existingSecret.name }}
+        - name: identities
+          secret:
+            secretName: {{ $v.identities.existingSecret.name }}
             defaultMode: 0440
         {{- end }}
 ---
@@ -163,6 +172,9 @@ grpc:
 {{- if eq $name "gateway" }}
 {{- $_ := set $env "PREPROCESSOR_ADDRESS" (include "cardiomesh.dial" (list $root "preprocessor-headless" $values.preprocessor.grpcPort)) }}
 {{- $_ := set $env "EXPLAINER_ADDRESS" (include "cardiomesh.dial" (list $root "explainer-headless" $values.explainer.grpcPort)) }}
+{{- if $v.identities.existingSecret.name }}
+{{- $_ := set $env "IDENTITIES" (printf "/identities/%s" $v.identities.existingSecret.key) }}
+{{- end }}
 {{- if $values.valkey.enabled }}
 {{- $_ := set $env "REDIS_URL" (printf "redis://%s-valkey.%s.svc.%s:6379/0" (include "cardiomesh.fullname" $root) $root.Release.Namespace $values.clusterDomain) }}
 {{- end }}
@@ -179,7 +191,7 @@ grpc:
 {{- end }}
 {{- end }}
 {{- range $key, $value := $v.settings }}
-{{- $_ := set $env (upper $key) (toString $value) }}
+{{- $_ := set $env (upper $key) (kindIs "slice" $value | ternary (toJson $value) (toString $value)) }}
 {{- end }}
 {{- range $key, $value := $env }}
 - name: CARDIOMESH_{{ $key }}

@@ -187,7 +187,9 @@ def content(ecg_file: Path) -> bytes:
     return ecg_file.read_bytes()
 
 
-async def test_http_takes_a_file_a_form_and_json(addresses: Addresses, content: bytes, answer: Analysis) -> None:
+async def test_http_takes_a_file_a_form_and_json(
+    addresses: Addresses, authorization: dict[str, str], content: bytes, answer: Analysis
+) -> None:
     request = gateway_pb2.AnalyzeRequest(recording=recording_of({"file": content}))
     form = aiohttp.FormData()
     form.add_field("file", content, filename="ecg.dcm")
@@ -197,7 +199,7 @@ async def test_http_takes_a_file_a_form_and_json(addresses: Addresses, content: 
         {"data": form},
         {"json": json.loads(json_format.MessageToJson(request))},
     ]
-    async with aiohttp.ClientSession(f"http://{addresses.http}") as http:
+    async with aiohttp.ClientSession(f"http://{addresses.http}", headers=authorization) as http:
         for body in bodies:
             async with http.post("/v1/analyze", **body) as response:
                 assert response.status == 200
@@ -220,8 +222,13 @@ async def test_http_takes_a_file_a_form_and_json(addresses: Addresses, content: 
         ({"data": io.BytesIO(bytes(17 * 1024 * 1024))}, 413),
     ],
 )
-async def test_http_errors_are_problems(addresses: Addresses, body: dict[str, Any], status: int) -> None:
-    async with aiohttp.ClientSession(f"http://{addresses.http}") as http, http.post("/v1/analyze", **body) as response:
+async def test_http_errors_are_problems(
+    addresses: Addresses, authorization: dict[str, str], body: dict[str, Any], status: int
+) -> None:
+    async with (
+        aiohttp.ClientSession(f"http://{addresses.http}", headers=authorization) as http,
+        http.post("/v1/analyze", **body) as response,
+    ):
         assert (response.status, response.content_type) == (status, "application/problem+json")
         problem = await response.json()
     assert problem["status"] == status

@@ -10,6 +10,7 @@ import aiohttp
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from tritonclient._plugin import InferenceServerClientPlugin
 from tritonclient.utils import InferenceServerException
 
 from cardiomesh.local import Addresses
@@ -19,9 +20,20 @@ pytestmark = pytest.mark.mesh
 ECG = np.random.default_rng(3).standard_normal((4, 12, 1000)).astype(np.float32)
 
 
+class ShowsKey(InferenceServerClientPlugin):  # type: ignore[misc]
+    """tritonclient's own way to send a header with every call."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self._headers = headers
+
+    def __call__(self, request: Any) -> None:
+        request.headers.update(self._headers)
+
+
 @pytest.fixture
-def door(addresses: Addresses) -> Iterator[triton.InferenceServerClient]:
+def door(addresses: Addresses, authorization: dict[str, str]) -> Iterator[triton.InferenceServerClient]:
     with triton.InferenceServerClient(addresses.gateway) as client:
+        client.register_plugin(ShowsKey(authorization))
         yield client
 
 
@@ -97,10 +109,10 @@ def test_administration_is_refused_and_nothing_happens(door: Any, server: Any) -
     assert server.is_model_ready("hybrid_mobile")
 
 
-async def test_the_http_form(addresses: Addresses, server: Any) -> None:
+async def test_the_http_form(addresses: Addresses, authorization: dict[str, str], server: Any) -> None:
     request = {"inputs": [{"name": "ecg", "shape": [4, 12, 1000], "datatype": "FP32", "data": ECG.ravel().tolist()}]}
     expected = server.infer("edge_optimized", [tensor()]).as_numpy("statements")
-    async with aiohttp.ClientSession(f"http://{addresses.http}") as http:
+    async with aiohttp.ClientSession(f"http://{addresses.http}", headers=authorization) as http:
         async with http.post("/v2/models/edge_optimized/infer", json=request) as answer:
             assert answer.status == 200
             outputs = {o["name"]: o for o in (await answer.json())["outputs"]}

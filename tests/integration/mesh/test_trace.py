@@ -16,6 +16,7 @@ from cardiomesh.chassis.service import running
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.client import AsyncClient
 from cardiomesh.local import Addresses
+from gateway.identity import Role
 from gateway.settings import GatewaySettings
 from preprocessor.settings import PreprocessorSettings
 from tests.conftest import ROOT
@@ -36,10 +37,13 @@ async def test_one_analysis_is_one_tree(addresses: Addresses, ecg_file: Path) ->
             preprocessor_address=preparing.grpc_address,
             redis_url=f"redis://{addresses.redis}/0",
             model_repository=ROOT / "model_repository",
+            anonymous_roles=frozenset({Role.CLINICIAN}),
         )
         async with running(door, gateway_main.build(door, telemetry), telemetry) as service:
             await service.health.refresh()
-            async with AsyncClient(service.grpc_address, tracer_provider=telemetry.tracer_provider) as client:
+            async with AsyncClient(
+                service.grpc_address, credential="", tracer_provider=telemetry.tracer_provider
+            ) as client:
                 await client.analyze(file=ecg_file, bypass_cache=True, subject_ref="MRN-12345")
     telemetry.close()
 

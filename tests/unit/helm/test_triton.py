@@ -5,6 +5,7 @@ Certificates both ways, connections with an age, and `helm test`'s own script th
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ from cardiomesh.local import default_runtime_dir, parts
 from cardiomesh.local.ports import free_ports
 from cardiomesh.local.runtime import ensure_triton
 from cardiomesh.rpc.channel import TlsFiles, dial_sync
+from gateway.identity.directory import digest_of
 from helm.tools.render import PERMUTATIONS, Object
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,6 +123,23 @@ def test_the_charts_environment_makes_a_mesh_with_certificates_on_every_hop(
     }
     script = [sys.executable, str(ROOT / "helm" / "cardiomesh" / "files" / "smoke.py"), here["gateway"], "20"]
 
+    smoke["CARDIOMESH_API_KEY"] = "of-the-test"
+    identities = tmp_path / "identities.json"
+    identities.write_text(
+        json.dumps(
+            {
+                "keys": [
+                    {
+                        "name": "smoke",
+                        "sha256": digest_of("of-the-test"),
+                        "tenant": "default",
+                        "roles": ["clinician"],
+                    }
+                ]
+            }
+        )
+    )
+
     def ask(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(script, env=os.environ | environment, capture_output=True, text=True, check=False)
 
@@ -136,6 +155,7 @@ def test_the_charts_environment_makes_a_mesh_with_certificates_on_every_hop(
                 "CARDIOMESH_GRPC_ADDRESS": f"localhost:{grpc_port}",
                 "CARDIOMESH_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
                 "CARDIOMESH_DRAIN_DELAY_S": "0",
+                "CARDIOMESH_IDENTITIES": str(identities),
             }
             if "CARDIOMESH_MODEL_REPOSITORY" in given:
                 given["CARDIOMESH_MODEL_REPOSITORY"] = str(ROOT / "model_repository")

@@ -35,7 +35,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CARDIOMESH_CACHE_TTL_S", "soon"),
         ("CARDIOMESH_DRAIN_GRACE_S", "-1"),
         ("CARDIOMESH_LOG_LEVEL", "LOUD"),
-        ("CARDIOMESH_TENANT", "Not A Slug"),
+        ("CARDIOMESH_ANONYMOUS_TENANT", "Not A Slug"),
         ("CARDIOMESH_TLS_KEY", "/etc/key.pem"),
     ],
 )
