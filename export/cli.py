@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,29 +25,36 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    leave_out: Annotated[
-        list[int] | None, typer.Option(help="Training folds to leave out (cross-fitting a teacher).")
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(help="Arithmetic of the forward pass (default: the faster one on this device)."),
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Cross-fitted probabilities (.npz) to distil.")] = None,
-    initial: Annotated[Path | None, typer.Option(help="Checkpoint to start from (fine-tuning).")] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="Where to train (default: cuda where there is one).")
+    ] = None,
+    distil: Annotated[
+        list[Path] | None,
+        typer.Option(help="Network to learn from: checkpoint.pt or a published model.onnx; several make an ensemble."),
+    ] = None,
+    initial: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from (fine-tuning); it may be a pruned network.")
+    ] = None,
+    teacher_weight: Annotated[
+        float | None, typer.Option(help="Share of the teacher in the targets, the rest is the labels.", min=0, max=1)
+    ] = None,
     rhythm_weight: Annotated[float | None, typer.Option(help="Weight of the rhythm task in the loss.")] = None,
     label: Annotated[str, typer.Option(help="Suffix of the run's folder.")] = "",
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """Train networks on folds 1-8; goes on where an interrupted run stopped."""
-    from export.architectures import CONFIGS, named_config
-    from export.training.checkpoint import load_network
+    from export.training.checkpoint import starting_config
     from export.training.loop import train as run
     from export.training.ptbxl import load_ptbxl
-    from export.training.settings import TRAINING_FOLDS, settings_for
+    from export.training.settings import choose_device, fastest_precision, settings_for
 
-    # A pruned network has no named shape: its checkpoint says what it is.
-    configs = {
-        name: load_network(initial)[0].config if initial and name not in CONFIGS else named_config(name)
-        for name in model
-    }
+    configs = {name: starting_config(name, initial) for name in model}
+    place = choose_device(device)
     records = load_ptbxl(data, cache=runs / "cache", progress=progress)
-    folds = tuple(f for f in TRAINING_FOLDS if f not in (leave_out or []))
     for name, config in configs.items():
         settings = settings_for(
             name,
@@ -56,11 +63,13 @@ def train(
             learning_rate=learning_rate,
             seed=seed,
             threads=threads,
+            device=place,
+            precision=precision or fastest_precision(place),
             rhythm_weight=rhythm_weight,
-            training_folds=folds,
+            teacher_weight=teacher_weight,
         )
-        suffix = "".join(f"-x{f}" for f in (leave_out or [])) + (f"-{label}" if label else "")
-        path = run(name, config, records, settings, runs / f"{name}-s{seed}{suffix}", teacher, progress, initial)
+        folder = runs / (f"{name}-s{seed}" + (f"-{label}" if label else ""))
+        path = run(name, config, records, settings, folder, tuple(distil or ()), progress, initial)
         typer.echo(path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cardiomesh.errors import CardioMeshError
 
-__all__ = ["CheckpointError", "DataError", "GateError", "ParityError", "WorkshopError"]
+__all__ = ["CheckpointError", "DataError", "DivergenceError", "GateError", "ParityError", "WorkshopError"]
 
 
 class WorkshopError(CardioMeshError):
@@ -24,6 +24,12 @@ class CheckpointError(WorkshopError):
     """A checkpoint cannot be read, holds other shapes, or holds values that are not finite."""
 
     reason = "BAD_CHECKPOINT"
+
+
+class DivergenceError(WorkshopError):
+    """Training has left the finite numbers; the last whole epoch's checkpoint is untouched."""
+
+    reason = "DIVERGED"
 
 
 class ParityError(WorkshopError):

@@ -21,7 +21,8 @@ class Augmentation:
     lead_gain: float = 0.05
     rotation_degrees: float = 12.0
     rotation_probability: float = 0.5
-    noise_mv: float = 0.03
+    #: Signal-to-noise ratios in decibels, drawn per lead against the mean power of the whole recording.
+    noise_snr_db: tuple[float, float] = (8.0, 32.0)
     noise_probability: float = 0.5
     wander_mv: float = 0.10
     wander_probability: float = 0.3
@@ -88,6 +89,14 @@ def _warp_and_shift(x: Tensor, settings: Augmentation, random: torch.Generator) 
     return a + fraction * (b - a)
 
 
+def _noise(x: Tensor, snr_db: tuple[float, float], random: torch.Generator) -> Tensor:
+    """White noise [B, 12, T] whose power against that of the recording is the ratio drawn for each lead."""
+    low, high = snr_db
+    ratio = low + (high - low) * torch.rand(*x.shape[:2], 1, generator=random)
+    power = x.var(2, keepdim=True).mean(1, keepdim=True)
+    return torch.sqrt(power * 10 ** (-ratio / 10)) * torch.randn(x.shape, generator=random)
+
+
 def augment(x: Tensor, settings: Augmentation, random: torch.Generator) -> Tensor:
     """A changed copy of the batch; every draw comes from ``random``."""
     count, leads, samples = x.shape
@@ -104,9 +113,8 @@ def augment(x: Tensor, settings: Augmentation, random: torch.Generator) -> Tenso
     rescaled = _chosen(count, settings.rescale_probability, random)[:, None, None]
     x = torch.where(rescaled > 0, x / span.clamp(min=0.05), x)
 
-    level = torch.rand(count, leads, 1, generator=random) * settings.noise_mv
-    level = level * _chosen(count, settings.noise_probability, random)[:, None, None]
-    x = x + level * torch.randn(x.shape, generator=random)
+    noise = _noise(x, settings.noise_snr_db, random)
+    x = x + noise * _chosen(count, settings.noise_probability, random)[:, None, None]
 
     seconds = torch.arange(samples) / 100.0
     frequency = 0.1 + 0.5 * torch.rand(count, 1, 1, generator=random)

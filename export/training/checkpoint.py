@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from export.architectures import Hybrid, HybridConfig
+from export.architectures import CONFIGS, Hybrid, HybridConfig, named_config
 from export.errors import CheckpointError
 from export.training.labels import LabelSpace
 
-__all__ = ["load_network", "read_checkpoint", "save_checkpoint", "save_network"]
+__all__ = ["load_network", "read_checkpoint", "save_checkpoint", "save_network", "starting_config"]
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -48,18 +48,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def load_network(path: Path) -> tuple[Hybrid, LabelSpace]:
     """The averaged network of a checkpoint, in evaluation mode, and the classes of its heads."""
     state = read_checkpoint(path)
-    network = Hybrid(HybridConfig.from_dict(state["config"]))
     try:
+        network = Hybrid(HybridConfig.from_dict(state["config"]))
         network.load_state_dict(state["average"])
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit its own configuration: {error}") from error
+        labels = state["labels"]
+        space = LabelSpace(
+            heads={name: tuple(codes) for name, codes in labels["heads"].items()},
+            auxiliary={name: tuple(codes) for name, codes in labels["auxiliary"].items()},
+            positives=dict(labels["positives"]),
+        )
+    except (RuntimeError, TypeError, KeyError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} does not fit its own configuration: {reason}") from error
     for name, value in network.state_dict().items():
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{path} holds values in {name} that are not finite")
-    labels = state["labels"]
-    space = LabelSpace(
-        heads={name: tuple(codes) for name, codes in labels["heads"].items()},
-        auxiliary={name: tuple(codes) for name, codes in labels["auxiliary"].items()},
-        positives=dict(labels["positives"]),
-    )
     return network.eval(), space
+
+
+def starting_config(name: str, initial: Path | None = None) -> HybridConfig:
+    """The shape to train: that of a named model, or of a checkpoint whose network has no name of its own (pruned)."""
+    if initial is None or name in CONFIGS:
+        return named_config(name)
+    return load_network(initial)[0].config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from export.architectures import Hybrid, HybridConfig, trainable_parameters
-from export.errors import CheckpointError
+from export.errors import CheckpointError, DivergenceError
 from export.training.augment import augment, mixup
 from export.training.average import WeightAverage
 from export.training.checkpoint import load_network, read_checkpoint, save_checkpoint
@@ -24,7 +25,7 @@ from export.training.labels import SUPERCLASSES, LabelSpace, build_label_space, 
 from export.training.losses import multi_task_loss
 from export.training.ptbxl import Records
 from export.training.settings import VALIDATION_FOLD, TrainingSettings
-from export.training.teacher import blend
+from export.training.teacher import Teacher, soft_targets
 
 __all__ = ["macro_auc", "predict", "train"]
 
@@ -35,8 +36,11 @@ FloatArray = npt.NDArray[np.float32]
 def predict(network: Hybrid, signals: FloatArray, batch: int = 64) -> dict[str, FloatArray]:
     """Logits of each served head for ``signals`` [N, 12, 1000]."""
     network.eval()
-    parts = [network(torch.from_numpy(np.array(signals[i : i + batch]))) for i in range(0, len(signals), batch)]
-    return {name: torch.cat([part[k] for part in parts]).numpy() for k, name in enumerate(network.config.heads)}
+    device = network.norm.weight.device
+    parts = [
+        network(torch.from_numpy(np.array(signals[i : i + batch])).to(device)) for i in range(0, len(signals), batch)
+    ]
+    return {name: torch.cat([part[k] for part in parts]).cpu().numpy() for k, name in enumerate(network.config.heads)}
 
 
 def macro_auc(truth: FloatArray, score: FloatArray) -> float:
@@ -70,6 +74,7 @@ def _epoch(
     data: tuple[FloatArray, dict[str, Tensor]],
     settings: TrainingSettings,
     epoch: int,
+    teacher: Teacher | None,
     progress: bool,
 ) -> float:
     """All training records once, in an order and with augmentations that depend on seed and epoch alone."""
@@ -78,13 +83,23 @@ def _epoch(
     torch.manual_seed(settings.seed * 1_000_003 + epoch)
     order = torch.randperm(len(signals), generator=random)
     batches = [b for b in torch.split(order, settings.batch) if len(b) > 1]
+    device = torch.device(settings.device)
     network.train()
     total = 0.0
     for step, index in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}/{settings.epochs}", disable=not progress)):
         x = augment(torch.from_numpy(signals[index.numpy()]), settings.augmentation, random)
         y = {name: value[index] for name, value in target.items()}
         x, y = mixup(x, y, settings.augmentation, random, seed=settings.seed + epoch * 100_000 + step)
-        loss = multi_task_loss(network.training_outputs(x), y, settings)
+        x, y = x.to(device), {name: value.to(device) for name, value in y.items()}
+        if teacher is not None:
+            y = soft_targets(y, teacher(x), settings.teacher_weight)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            outputs = network.training_outputs(x)
+        loss = multi_task_loss({key: value.float() for key, value in outputs.items()}, y, settings)
+        if not torch.isfinite(loss):
+            raise DivergenceError(
+                f"the loss is not finite at step {step + 1} of epoch {epoch + 1}; try a smaller --learning-rate"
+            )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
@@ -101,13 +116,14 @@ def train(
     records: Records,
     settings: TrainingSettings,
     folder: Path,
-    teacher: Path | None = None,
+    teacher: Sequence[Path] = (),
     progress: bool = True,
     initial: Path | None = None,
 ) -> Path:
     """Train one network into ``folder`` (checkpoint.pt, record.json) and return the checkpoint's path.
 
-    ``initial`` is a checkpoint to start from instead of random weights (fine-tuning).
+    ``teacher`` names the networks to learn from besides the labels (distillation), ``initial`` a checkpoint to
+    start from instead of random weights (fine-tuning).
     A run that was interrupted goes on after its last whole epoch; a finished one returns at once.
     """
     torch.set_num_threads(settings.threads)
@@ -117,8 +133,7 @@ def train(
     served, auxiliary = space.sizes()
     config = replace(config, heads=served, auxiliary=auxiliary)
     signals = np.array(training.signals)
-    truth = blend(targets(training, space), training, space, teacher, settings.teacher_weight)
-    target = {key: torch.from_numpy(value) for key, value in truth.items()}
+    target = {key: torch.from_numpy(value) for key, value in targets(training, space).items()}
     expected = targets(validation, space)
 
     torch.manual_seed(settings.seed)
@@ -128,6 +143,8 @@ def train(
         if started.config != config:
             raise CheckpointError(f"{initial} holds another network or other classes than {name}")
         network.load_state_dict(started.state_dict())
+    network.to(settings.device)
+    guide = Teacher.open(teacher, space, settings.device, settings.precision == "bfloat16") if teacher else None
     average = WeightAverage(network, settings.average_decay)
     steps = settings.epochs * -(-len(signals) // settings.batch)
     optimiser, schedule = _optimiser(network, settings, steps)
@@ -139,7 +156,7 @@ def train(
         "settings": settings.as_dict(),
         "data": records.name,
         "data_sha256": records.digest(),
-        "teacher": teacher.name if teacher else None,
+        "teacher": [str(path) for path in teacher],
         "initial": initial.parent.name if initial else None,
         "epochs": [],
     }
@@ -158,7 +175,7 @@ def train(
             record.setdefault("resumed_with", []).append({"epoch": start, "settings": settings.as_dict()})
     for epoch in range(start, settings.epochs):
         began = time.monotonic()
-        loss = _epoch(network, average, optimiser, schedule, (signals, target), settings, epoch, progress)
+        loss = _epoch(network, average, optimiser, schedule, (signals, target), settings, epoch, guide, progress)
         logits = predict(average.model, validation.signals)  # type: ignore[arg-type]
         n = len(SUPERCLASSES)
         record["epochs"].append(

@@ -1,57 +1,91 @@
-"""Distillation by soft targets: a teacher's probabilities per recording, blended with the cardiologists' labels.
+"""Distillation by function matching: the teacher answers the very signals, augmented and mixed, that the student sees.
 
-The teacher's probabilities are cross-fitted: each recording's come from networks that never saw it (nor its
-patient), because a teacher that has memorised its training set has nothing to teach about it.
+Beyer et al., Knowledge distillation: a good teacher is patient and consistent, CVPR 2022. The teacher is the mean of
+any number of trained networks: checkpoints of this workshop, or published ONNX files, whose card says their classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from cardiomesh.cards import CARD_FILE, load_card
 from export.errors import DataError
+from export.training.checkpoint import load_network
 from export.training.labels import LabelSpace
-from export.training.ptbxl import Records
+from export.validation.scoring import OnnxModel
 
-__all__ = ["blend", "read_teacher", "write_teacher"]
+__all__ = ["Teacher", "soft_targets"]
 
-FloatArray = npt.NDArray[np.float32]
-
-
-def write_teacher(
-    path: Path, ecg_id: npt.NDArray[np.int64], space: LabelSpace, probabilities: dict[str, FloatArray]
-) -> None:
-    """Store ``probabilities`` [N, classes] per head with the ids and classes they belong to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f"p_{name}": probabilities[name] for name in space.heads}
-    classes = {f"c_{name}": np.array(codes) for name, codes in space.heads.items()}
-    named: dict[str, Any] = {"ecg_id": ecg_id, **arrays, **classes}
-    np.savez_compressed(path, **named)
+Member = Callable[[Tensor], dict[str, Tensor]]
 
 
-def read_teacher(path: Path, records: Records, space: LabelSpace) -> dict[str, FloatArray]:
-    """The teacher's probabilities in the order of ``records``."""
-    with np.load(path) as stored:
-        row = {int(i): k for k, i in enumerate(stored["ecg_id"])}
-        wanted = [int(i) for i in records.table["ecg_id"]]
-        absent = [i for i in wanted if i not in row]
-        if absent:
-            raise DataError(f"{path} holds no probabilities for {len(absent)} records, e.g. {absent[0]}")
-        order = np.array([row[i] for i in wanted])
-        for name, codes in space.heads.items():
-            if tuple(stored[f"c_{name}"]) != codes:
-                raise DataError(f"{path} was made for other classes of the head {name}")
-        return {name: stored[f"p_{name}"][order].astype(np.float32) for name in space.heads}
+def _from_checkpoint(path: Path, device: torch.device, autocast: bool) -> tuple[Member, Mapping[str, tuple[str, ...]]]:
+    network, space = load_network(path)
+    network.to(device)
+
+    def answer(x: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+            logits = network(x)
+        return dict(zip(network.config.heads, (value.float() for value in logits), strict=True))
+
+    return answer, space.heads
 
 
-def blend(
-    truth: dict[str, FloatArray], records: Records, space: LabelSpace, teacher: Path | None, weight: float
-) -> dict[str, FloatArray]:
-    """(1 - weight) · labels + weight · teacher, for the served heads."""
-    if teacher is None:
-        return truth
-    soft = read_teacher(teacher, records, space)
-    return truth | {name: (1 - weight) * truth[name] + weight * soft[name] for name in space.heads}
+def _from_onnx(path: Path, device: torch.device) -> tuple[Member, Mapping[str, tuple[str, ...]]]:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    card = load_card(path.parent / CARD_FILE)
+    model = OnnxModel.open(path)
+
+    def answer(x: Tensor) -> dict[str, Tensor]:
+        logits = model.logits(x.cpu().numpy(), batch=len(x))
+        return {name: torch.from_numpy(value).to(device) for name, value in logits.items()}
+
+    return answer, {head.output: tuple(c.code for c in head.classes) for head in card.heads}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The mean of some networks' probabilities."""
+
+    members: tuple[Member, ...]
+    #: Head → its classes, in order.
+    heads: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def open(
+        cls, sources: Sequence[Path], space: LabelSpace, device: torch.device | str = "cpu", autocast: bool = False
+    ) -> Teacher:
+        """Networks from ``.pt`` checkpoints and ``.onnx`` files; their classes must be those of ``space``."""
+        if not sources:
+            raise DataError("a teacher needs at least one network")
+        members = []
+        for path in sources:
+            place = torch.device(device)
+            if path.suffix == ".onnx":
+                member, heads = _from_onnx(path, place)
+            else:
+                member, heads = _from_checkpoint(path, place, autocast)
+            for name, codes in space.heads.items():
+                if heads.get(name) != codes:
+                    raise DataError(f"{path} answers for other classes of the head {name!r} than the student learns")
+            members.append(member)
+        return cls(tuple(members), space.heads)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> dict[str, Tensor]:
+        """Probabilities [B, classes] of each head for signals [B, 12, 1000] in millivolts."""
+        answers = [member(x) for member in self.members]
+        return {name: torch.stack([torch.sigmoid(a[name]) for a in answers]).mean(0) for name in self.heads}
+
+
+def soft_targets(labels: Mapping[str, Tensor], answers: Mapping[str, Tensor], weight: float) -> dict[str, Tensor]:
+    """(1 - weight) · labels + weight · the teacher's probabilities, where the teacher has the head."""
+    return {
+        name: torch.lerp(value, answers[name], weight) if name in answers else value for name, value in labels.items()
+    }
