@@ -67,8 +67,8 @@ lock: $(VENV)/.dev ## Pin every dependency anew in requirements.lock.
 	@# A local build of torch is still that version, and the project itself is not its own dependency.
 	@sed -i -e 's/+cpu$$//' -e '/^cardiomesh @/d' requirements.lock
 
-train: $(VENV)/.dev ## Train edge_optimized and hybrid_mobile on the PTB-XL folder CARDIOMESH_DATA names.
-	@$(BIN)/python -m export train --model edge_optimized --model hybrid_mobile
+train: $(VENV)/.dev ## Train all three networks on the PTB-XL folder CARDIOMESH_DATA names.
+	@$(BIN)/python -m export train --model edge_optimized --model hybrid_mobile --model hybrid_full
 
 bench-preprocess: $(VENV)/.dev ## CPU time of preparing one recording.
 	@$(BIN)/python benchmarks/preprocess.py

@@ -110,6 +110,32 @@ def _epoch(
     return total / len(signals)
 
 
+def _resume(
+    path: Path, network: Hybrid, average: WeightAverage, optimiser: Any, schedule: Any, settings: TrainingSettings
+) -> tuple[int, dict[str, Any]]:
+    """Take up a run after its last whole epoch; returns the number of epochs done and the run's record so far."""
+    state = read_checkpoint(path)
+    try:
+        if state["config"] != network.config.as_dict() or state["seed"] != settings.seed:
+            raise CheckpointError(f"{path} belongs to another configuration; choose another run folder")
+        if state["schedule"]["total_steps"] != schedule.total_steps:
+            raise CheckpointError(f"{path} was planned for another number of steps; choose another --label")
+        network.load_state_dict(state["network"])
+        average.model.load_state_dict(state["average"])
+        average.steps = state["average_steps"]
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        record: dict[str, Any] = json.loads((path.parent / "record.json").read_text())
+        start = int(state["epoch"])
+        told = record["settings"]
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path.parent} holds no run that can go on ({reason}); remove it or --label") from error
+    if told != json.loads(json.dumps(settings.as_dict())):
+        record.setdefault("resumed_with", []).append({"epoch": start, "settings": settings.as_dict()})
+    return start, record
+
+
 def train(
     name: str,
     config: HybridConfig,
@@ -161,18 +187,7 @@ def train(
         "epochs": [],
     }
     if path.is_file():
-        state = read_checkpoint(path)
-        if HybridConfig.from_dict(state["config"]) != config or state["seed"] != settings.seed:
-            raise CheckpointError(f"{path} belongs to another configuration; choose another run folder")
-        network.load_state_dict(state["network"])
-        average.model.load_state_dict(state["average"])
-        average.steps = state["average_steps"]
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        start = state["epoch"]
-        record = json.loads((folder / "record.json").read_text())
-        if record["settings"] != json.loads(json.dumps(settings.as_dict())):
-            record.setdefault("resumed_with", []).append({"epoch": start, "settings": settings.as_dict()})
+        start, record = _resume(path, network, average, optimiser, schedule, settings)
     for epoch in range(start, settings.epochs):
         began = time.monotonic()
         loss = _epoch(network, average, optimiser, schedule, (signals, target), settings, epoch, guide, progress)

@@ -1,8 +1,9 @@
 """PTB-XL as conditioned tensors: read once, cached, identical to what the preprocessor makes in service.
 
 Two folder layouts are understood: the data set as downloaded from PhysioNet (``ptbxl_database.csv``,
-``scp_statements.csv``, ``records500/…`` in WFDB) and a packed subset (``signals-*.xz``: LZMA over the first
-differences of eight leads and the residuals of the four derived ones, int16 microvolts at 500 Hz).
+``scp_statements.csv``, ``records500/…`` in WFDB, or ``records100/…`` where only that was kept) and a packed subset
+(``signals-*.xz``: LZMA over the first differences of eight leads and the residuals of the four derived ones, int16
+microvolts at 500 Hz).
 
 Wagner et al., PTB-XL, a large publicly available electrocardiography dataset, Scientific Data 7:154 (2020),
 CC BY 4.0.
@@ -36,7 +37,7 @@ CITATION: Final = (
 )
 LICENCE: Final = "CC BY 4.0"
 DATA_VARIABLE: Final = "CARDIOMESH_DATA"
-_SOURCE_RATE_HZ: Final = 500.0
+_PACKED_RATE_HZ: Final = 500.0
 _SOURCE_SAMPLES: Final = 5000
 #: PTB-XL writes 300 for patients older than 89.
 _AGE_OF_THE_OLDEST: Final = 90.0
@@ -103,10 +104,10 @@ def _unpack(blob: bytes) -> npt.NDArray[np.int16]:
     return np.concatenate([independent[:, :2], limb, independent[:, 2:]], axis=1)
 
 
-def _read_packed(folder: Path) -> Iterator[npt.NDArray[np.float64]]:
+def _read_packed(folder: Path) -> Iterator[npt.NDArray[np.float32]]:
     for path in sorted(folder.glob("signals-*.xz")):
         for record in _unpack(path.read_bytes()):
-            yield record / 1000.0
+            yield condition(record / 1000.0, _PACKED_RATE_HZ)
 
 
 def import_wfdb() -> Any:
@@ -117,10 +118,27 @@ def import_wfdb() -> Any:
     return wfdb
 
 
-def _read_wfdb(folder: Path, names: list[str]) -> Iterator[npt.NDArray[np.float64]]:
+def _read_wfdb(folder: Path, names: list[str]) -> Iterator[npt.NDArray[np.float32]]:
     wfdb = import_wfdb()
     for name in names:
-        yield np.asarray(wfdb.rdrecord(str(folder / name)).p_signal, dtype=np.float64).T
+        try:
+            record = wfdb.rdrecord(str(folder / name))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder / name} cannot be read: {' '.join(str(error).split())}") from error
+        millivolts = np.asarray(record.p_signal, dtype=np.float64).T
+        if millivolts.shape[0] != 12 or not np.isfinite(millivolts).all():
+            raise DataError(f"{folder / name} is not twelve leads of finite samples")
+        yield condition(millivolts, float(record.fs))
+
+
+def _layout(root: Path, columns: pd.Index) -> str:
+    """Where the signals of a folder are: "packed", or the name of the column that holds their paths."""
+    if any(root.glob("signals-*.xz")):
+        return "packed"
+    for folder, column in (("records500", "filename_hr"), ("records100", "filename_lr")):
+        if (root / folder).is_dir() and column in columns:
+            return column
+    raise DataError(f"{root} has neither records500/ nor records100/ nor signals-*.xz")
 
 
 def _table(folder: Path) -> pd.DataFrame:
@@ -141,28 +159,29 @@ def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), pro
     root = _locate(given)
     table = _table(root)
     statements = pd.read_csv(root / "scp_statements.csv", index_col=0)
-    packed = any(root.glob("signals-*.xz"))
+    layout = _layout(root, table.columns)
     key = hashlib.sha256(
-        f"{PREPROCESSING_VERSION}|{packed}|{','.join(map(str, table['ecg_id']))}".encode()
+        f"{PREPROCESSING_VERSION}|{layout == 'packed'}|{','.join(map(str, table['ecg_id']))}".encode()
     ).hexdigest()[:16]
-    path = cache / f"ptbxl-{key}.npy"
+    path = cache / f"ptbxl-{key}{'-100hz' if layout == 'filename_lr' else ''}.npy"
     if not path.is_file():
-        if not packed and not (root / "records500").is_dir():
-            raise DataError(f"{root} has neither records500/ nor signals-*.xz")
-        source = _read_packed(root) if packed else _read_wfdb(root, list(table["filename_hr"]))
+        source = _read_packed(root) if layout == "packed" else _read_wfdb(root, list(table[layout]))
         cache.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         signals: Any = np.lib.format.open_memmap(
             part, mode="w+", dtype=np.float32, shape=(len(table), 12, WINDOW_SAMPLES)
         )
-        count = 0
-        for count, record in enumerate(  # the count is the point
-            tqdm(source, total=len(table), desc="condition", disable=not progress), start=1
-        ):
-            signals[count - 1] = condition(record, _SOURCE_RATE_HZ)
-        if count != len(table):
+        try:
+            count = 0
+            for count, record in enumerate(  # the count is the point
+                tqdm(source, total=len(table), desc="condition", disable=not progress), start=1
+            ):
+                signals[count - 1] = record
+            if count != len(table):
+                raise DataError(f"{root} lists {len(table)} records but holds {count} signals")
+            signals.flush()
+        except BaseException:
             part.unlink()
-            raise DataError(f"{root} lists {len(table)} records but holds {count} signals")
-        signals.flush()
+            raise
         part.replace(path)
     return Records(np.load(path, mmap_mode="r"), table, statements, name=f"PTB-XL ({len(table)} records)")

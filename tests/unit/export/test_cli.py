@@ -22,6 +22,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     [
         (("train", "--model", "hybrid_huge"), "there are edge_optimized, hybrid_full, hybrid_mobile"),
         (("train", "--model", "edge_optimized", "--data", "{tmp}"), "holds no ptbxl_database.csv"),
+        (("train", "--model", "pruned", "--initial", "{tmp}/none.pt"), "none.pt does not exist"),
         (("onnx", "--checkpoint", "{tmp}/none.pt", "--out", "{tmp}"), "none.pt does not exist"),
         (("checkpoint", "--model", "m", "--out", "{tmp}/c.pt", "--repository", "{tmp}"), "holds no such version of m"),
         (("prune", "--checkpoint", "{tmp}/none.pt", "--out", "{tmp}/p.pt"), "none.pt does not exist"),

@@ -88,3 +88,15 @@ def test_mixup_mixes_signals_and_targets_alike() -> None:
 @pytest.mark.parametrize("field", ["noise_probability", "wander_probability", "mask_probability"])
 def test_each_disturbance_disturbs(field: str) -> None:
     assert not torch.equal(augment(_ecg(), _with(**{field: 1.0}), _random()), _ecg())
+
+
+def test_noise_has_the_ratio_that_was_asked_for() -> None:
+    x = 0.2 * _ecg(200)
+    noise = augment(x, _with(noise_probability=1.0, noise_snr_db=(12.0, 12.0)), _random()) - x
+    power = x.var(2).mean(1) / noise.var(2).mean(1)
+    assert 10 * torch.log10(power).mean() == pytest.approx(12.0, abs=0.1)
+    wide = augment(x, _with(noise_probability=1.0, noise_snr_db=(0.0, 30.0)), _random()) - x
+    ratio = 10 * torch.log10(x.var(2).mean(1, keepdim=True) / wide.var(2))
+    assert float(ratio.min()) > -1
+    assert float(ratio.max()) < 31
+    assert float(ratio.std()) > 7

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from export.architectures import HybridConfig
-from export.errors import CheckpointError
+from export.errors import CheckpointError, DivergenceError
 from export.training.checkpoint import load_network, read_checkpoint
 from export.training.loop import macro_auc, predict, train
 from export.training.ptbxl import Records
@@ -61,6 +61,43 @@ def test_a_run_folder_of_another_seed_is_refused(trained: Path, tiny_config: Hyb
 
     with pytest.raises(CheckpointError, match="another configuration"):
         train("tiny", tiny_config, records, replace(SETTINGS, seed=2), trained.parent, progress=False)
+    with pytest.raises(CheckpointError, match="another number of steps"):
+        train("tiny", tiny_config, records, replace(SETTINGS, epochs=3), trained.parent, progress=False)
+
+
+def test_a_run_whose_files_are_torn_does_not_go_on(trained: Path, tiny_config: HybridConfig, records: Records) -> None:
+    record = trained.parent / "record.json"
+    record.write_text(record.read_text()[:100])
+    with pytest.raises(CheckpointError, match="holds no run that can go on"):
+        train("tiny", tiny_config, records, SETTINGS, trained.parent, progress=False)
+    record.unlink()
+    with pytest.raises(CheckpointError, match="holds no run that can go on"):
+        train("tiny", tiny_config, records, SETTINGS, trained.parent, progress=False)
+    trained.write_bytes(trained.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt cannot be read"):
+        train("tiny", tiny_config, records, SETTINGS, trained.parent, progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_last_checkpoint(
+    tiny_config: HybridConfig, records: Records, tmp_path: Path
+) -> None:
+    records.signals[7, 3, 100] = np.nan
+    with pytest.raises(DivergenceError, match=r"step \d of epoch 1; try a smaller --learning-rate"):
+        train("tiny", tiny_config, records, SETTINGS, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_training_in_bfloat16_keeps_float32_weights_and_the_same_course(
+    trained: Path, tiny_config: HybridConfig, records: Records, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    half = train("tiny", tiny_config, records, replace(SETTINGS, precision="bfloat16"), tmp_path / "b", progress=False)
+    weights = read_checkpoint(half)["average"]
+    assert all(v.dtype == torch.float32 for v in weights.values() if v.is_floating_point())
+    losses = [json.loads((p.parent / "record.json").read_text())["epochs"][1]["loss"] for p in (trained, half)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 def test_broken_checkpoints_are_one_clear_error(trained: Path, tmp_path: Path) -> None:

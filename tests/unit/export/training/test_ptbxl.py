@@ -34,6 +34,7 @@ def _tables(folder: Path, count: int) -> None:
             "strat_fold": [1, 1, 9][:count],
             "scp_codes": ["{'NORM': 100.0, 'SR': 0.0}"] * count,
             "filename_hr": [f"records500/00000/{k:05d}_hr" for k in range(1, count + 1)],
+            "filename_lr": [f"records100/00000/{k:05d}_lr" for k in range(1, count + 1)],
         }
     ).to_csv(folder / "ptbxl_database.csv", index=False)
     pd.DataFrame({"diagnostic": [1], "form": [0], "rhythm": [0], "diagnostic_class": ["NORM"]}, index=["NORM"]).to_csv(
@@ -64,18 +65,38 @@ def test_packed_subset(tmp_path: Path) -> None:
     assert again.digest() == records.digest()
 
 
+def _downloaded(folder: Path, signals: np.ndarray, rate: int) -> None:
+    """The WFDB files of one rate, as PhysioNet lays them out and as the data set's own headers are written."""
+    place = folder / f"records{rate}" / "00000"
+    place.mkdir(parents=True)
+    for k, record in enumerate(signals):
+        name = f"{k + 1:05d}_{'hr' if rate == 500 else 'lr'}"
+        rows = [f"{name}.dat 16 1000.0(0)/mV 16 0 0 0 0 {lead.upper()}" for lead in STANDARD_LEADS]
+        (place / f"{name}.hea").write_text("\n".join([f"{name} 12 {rate} {record.shape[1]}", *rows, ""]))
+        (place / f"{name}.dat").write_bytes(np.ascontiguousarray(record.T).astype("<i2").tobytes())
+
+
 def test_folder_as_downloaded_from_physionet(tmp_path: Path) -> None:
+    """Both rates lie in it; the higher one is read. A folder that keeps only the lower one will do."""
     signals = _microvolts(2)
     _tables(tmp_path / "full", 2)
-    place = tmp_path / "full" / "records500" / "00000"
-    place.mkdir(parents=True)
-    for k in range(2):
-        name = f"{k + 1:05d}_hr"
-        rows = [f"{name}.dat 16 1000.0(0)/mV 16 0 0 0 0 {lead.upper()}" for lead in STANDARD_LEADS]
-        (place / f"{name}.hea").write_text("\n".join([f"{name} 12 500 5000", *rows, ""]))
-        (place / f"{name}.dat").write_bytes(np.ascontiguousarray(signals[k].T).astype("<i2").tobytes())
+    _downloaded(tmp_path / "full", signals[:, :, ::5], 100)
+    low = load_ptbxl(tmp_path / "full", cache=tmp_path / "cache", progress=False)
+    np.testing.assert_allclose(low.signals[1], condition(signals[1, :, ::5] / 1000.0, 100.0), atol=1e-6)
+    _downloaded(tmp_path / "full", signals, 500)
     records = load_ptbxl(tmp_path / "full", cache=tmp_path / "cache", progress=False)
     np.testing.assert_allclose(records.signals[1], condition(signals[1] / 1000.0, 500.0), atol=1e-6)
+
+
+def test_a_record_that_cannot_be_read_is_named_and_leaves_no_cache(tmp_path: Path) -> None:
+    _tables(tmp_path / "full", 2)
+    _downloaded(tmp_path / "full", _microvolts(1), 500)
+    with pytest.raises(DataError, match=r"00002_hr cannot be read: .*00002_hr"):
+        load_ptbxl(tmp_path / "full", cache=tmp_path / "cache", progress=False)
+    (tmp_path / "full" / "records500" / "00000" / "00001_hr.dat").write_bytes(b"\0" * 1200)
+    with pytest.raises(DataError, match="00001_hr"):
+        load_ptbxl(tmp_path / "full", cache=tmp_path / "cache", progress=False)
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_fold_that_is_not_there_is_named(tmp_path: Path) -> None:
