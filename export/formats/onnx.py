@@ -1,8 +1,8 @@
 """Export to ONNX: opset 18, dynamic batch, weights stored in half precision, compared with the network they came from.
 
-Weights lie in the file as FP16 initialisers behind a Cast; every runtime folds the Cast when it loads the file,
-so the arithmetic is FP32 and only the file is half as large. Because the served network's weights are exact in
-FP16 (``export.architectures.served``) nothing is lost.
+Weights lie beside the graph in ``weights.bin`` (``export.formats.weights``) as FP16 behind a Cast; every runtime
+folds the Cast when it loads the file, so the arithmetic is FP32 and only the file is half as large. Because the
+served network's weights are exact in FP16 (``export.architectures.served``) nothing is lost.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch import nn
 from export.architectures.attribution import Attribution
 from export.architectures.hybrid import Hybrid
 from export.errors import ParityError
+from export.formats.weights import STORED_SUFFIX, WEIGHTS_FILE, share_weights, write_weights
 
 __all__ = ["IR_VERSION", "OPSET", "compare", "export_attribution", "export_network", "probe", "run_onnx"]
 
@@ -41,7 +42,7 @@ def _store_in_half(model: onnx.ModelProto) -> None:
     graph = model.graph
     casts = []
     for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT:
+        if tensor.data_type != TensorProto.FLOAT or tensor.data_location == TensorProto.EXTERNAL:
             continue
         value = numpy_helper.to_array(tensor)
         with np.errstate(over="ignore"):
@@ -49,11 +50,11 @@ def _store_in_half(model: onnx.ModelProto) -> None:
         if value.size < _SMALLEST_STORED_IN_HALF or not np.array_equal(half.astype(np.float32), value):
             continue
         graph.initializer.remove(tensor)
-        graph.initializer.append(numpy_helper.from_array(half, f"{tensor.name}.fp16"))
+        graph.initializer.append(numpy_helper.from_array(half, f"{tensor.name}{STORED_SUFFIX}"))
         casts.append(
             helper.make_node(
                 "Cast",
-                [f"{tensor.name}.fp16"],
+                [f"{tensor.name}{STORED_SUFFIX}"],
                 [tensor.name],
                 name=f"{tensor.name}.cast",
                 to=TensorProto.FLOAT,
@@ -77,6 +78,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 def _export(
     module: nn.Module,
+    network: Hybrid,
     inputs: dict[str, torch.Tensor],
     outputs: Sequence[str],
     path: Path,
@@ -101,15 +103,18 @@ def _export(
         raise ParityError("the exporter returned nothing")
     model = program.model_proto
     _strip(model)
+    share_weights(model, network)
     _store_in_half(model)
     model.ir_version = IR_VERSION
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-    onnx.checker.check_model(model, full_check=True)
     domains = {entry.domain: entry.version for entry in model.opset_import}
     if domains.get("", 0) != OPSET or any(node.domain not in ("", "ai.onnx") for node in model.graph.node):
         raise ParityError(f"the graph uses operators outside opset {OPSET}: {domains}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(network, path.with_name(WEIGHTS_FILE))
     onnx.save(model, path)
+    # By path: the checker then looks into the weights file as well.
+    onnx.checker.check_model(path, full_check=True)
 
 
 def run_onnx(path: Path, inputs: dict[str, FloatArray], threads: int = 1) -> dict[str, FloatArray]:
@@ -147,7 +152,7 @@ def export_network(network: Hybrid, path: Path, limit: float = 1e-4) -> float:
     """Write ``ecg`` → one logit tensor per head; returns the largest difference seen (relative)."""
     config = network.config
     names = list(config.heads)
-    _export(network, {"ecg": probe(3, config.samples, config.leads)}, names, path)
+    _export(network, network, {"ecg": probe(3, config.samples, config.leads)}, names, path)
     return max(compare(path, network, names, {"ecg": probe(b, config.samples, config.leads)}, limit) for b in (1, 2, 7))
 
 
@@ -162,5 +167,5 @@ def export_attribution(network: Hybrid, path: Path, limit: float = 1e-3) -> floa
         target[torch.arange(batch), torch.arange(batch) * 7 % classes] = 1.0
         return {"ecg": probe(batch, config.samples, config.leads), "target": target}
 
-    _export(module, inputs(3), names, path)
+    _export(module, network, inputs(3), names, path)
     return max(compare(path, module, names, inputs(b), limit) for b in (1, 2, 7))

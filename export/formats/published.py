@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +23,10 @@ from export.architectures.hybrid import ConvUnit
 from export.architectures.served import served_network
 from export.errors import CheckpointError
 from export.formats.onnx import compare, probe
+from export.formats.weights import STORED_SUFFIX, WEIGHTS_FILE, read_weights
 from export.training.labels import LabelSpace
 
-__all__ = ["read_onnx", "read_published", "trainable_network"]
-
-_STORED_AS: Final = ".fp16"
+__all__ = ["read_network", "read_onnx", "read_published", "trainable_network"]
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -45,7 +43,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 def _stored(model: onnx.ModelProto) -> dict[str, Tensor]:
     """Initialisers as float32 by their name before storage."""
     return {
-        tensor.name.removesuffix(_STORED_AS): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
+        tensor.name.removesuffix(STORED_SUFFIX): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
         for tensor in model.graph.initializer
         if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
     }
@@ -61,8 +59,8 @@ def _gru_biases(packed: Tensor) -> dict[str, Tensor]:
     return named
 
 
-def _weights(model: onnx.ModelProto, network: Hybrid, path: Path) -> dict[str, Tensor]:
-    """The parameters of ``network`` out of the graph.
+def _from_graph(model: onnx.ModelProto, network: Hybrid) -> dict[str, Tensor]:
+    """What can be found of the parameters of ``network`` in a graph that holds its own weights.
 
     The exporter keeps the names of all parameters but two kinds, which it folds into constants under names of its
     own in the order of the layers: the transposed matrices of linear layers, and the biases of each GRU.
@@ -74,34 +72,51 @@ def _weights(model: onnx.ModelProto, network: Hybrid, path: Path) -> dict[str, T
     matrices = iter(value.T for value in nameless if value.shape != packed)
     for k, value in enumerate(biases[: len(network.recurrent)]):
         stored |= {f"recurrent.{k}.gru.{name}": bias for name, bias in _gru_biases(value).items()}
-    state: dict[str, Tensor] = {}
     for name, parameter in wanted.items():
-        found = stored.get(name)
-        if found is None and parameter.ndim == 2:
+        if name not in stored and parameter.ndim == 2:
             found = next((matrix for matrix in matrices if matrix.shape == parameter.shape), None)
-        if found is None or found.shape != parameter.shape:
+            stored |= {name: found.contiguous()} if found is not None else {}
+    return stored
+
+
+def _weights(path: Path, network: Hybrid) -> dict[str, Tensor]:
+    """The parameters of ``network`` out of the weights file beside a graph, or out of the graph."""
+    model, shared = read_onnx(path), path.with_name(WEIGHTS_FILE)
+    if shared.is_file():
+        stored = {name: torch.from_numpy(value) for name, value in read_weights(network, shared).items()}
+    else:
+        stored = _from_graph(model, network)
+    state: dict[str, Tensor] = {}
+    for name, parameter in network.named_parameters():
+        value = stored.get(name)
+        if value is None or value.shape != parameter.shape:
             raise CheckpointError(f"{path} holds no {name} of shape {tuple(parameter.shape)}")
-        if not torch.isfinite(found).all():
+        if not torch.isfinite(value).all():
             raise CheckpointError(f"{path} holds values in {name} that are not finite")
-        state[name] = found.contiguous()
+        state[name] = value
     return state
+
+
+def read_network(path: Path, config: HybridConfig) -> Hybrid:
+    """The served network of shape ``config`` whose weights the file holds; they are run on the same signals to know."""
+    config = replace(config, auxiliary={})
+    network = served_network(Hybrid(config), half=False)
+    network.load_state_dict(_weights(path, network))
+    compare(path, network, list(config.heads), {"ecg": probe(2, config.samples, config.leads)}, 1e-4)
+    return network
 
 
 def read_published(folder: Path) -> tuple[Hybrid, LabelSpace, ModelCard]:
     """The served network of a version's folder, the classes of its heads, and its card.
 
-    Raises ``CheckpointError`` where the file is not the network its card describes; the file and the network are
-    run on the same signals to know that.
+    Raises ``CheckpointError`` where the file is not the network its card describes.
     """
-    card, path = load_card(folder / CARD_FILE), folder / "model.onnx"
+    card = load_card(folder / CARD_FILE)
     try:
         config = HybridConfig.from_dict(card.architecture.config)
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"{folder / CARD_FILE} describes no hybrid network") from None
-    network = served_network(Hybrid(config), half=False)
-    network.load_state_dict(_weights(read_onnx(path), network, path), strict=True)
-    ecg = probe(2, config.samples, config.leads)
-    compare(path, network, list(config.heads), {"ecg": ecg}, 1e-4)
+    network = read_network(folder / "model.onnx", config)
     space = LabelSpace(
         heads={head.output: tuple(s.code for s in head.classes) for head in card.heads},
         auxiliary={},

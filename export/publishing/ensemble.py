@@ -88,8 +88,8 @@ def publish_ensemble(
         joined = Artifact(sha256=file_digest(path), bytes=path.stat().st_size, precision="FP32")
         artifacts = {f"{combination}/{number}/model.onnx": joined}
         for member in cards:
-            key = f"{member.name}/{member.version}/model.onnx"
-            artifacts[key] = member.artifacts[key]
+            own = f"{member.name}/{member.version}/"
+            artifacts |= {key: artifact for key, artifact in member.artifacts.items() if key.startswith(own)}
         card = card.model_copy(update={"artifacts": artifacts})
         write_text(main / CARD_FILE, card.model_dump_json(indent=1) + "\n")
         leads, samples = len(first.input.leads), first.input.samples

@@ -66,16 +66,17 @@ def publish(
         card, result, external = measure(card, model, validation, truth, ludb)
         artifacts: dict[str, Artifact] = {}
 
-        def add(path: Path, key: str) -> None:
-            artifacts[key] = Artifact(
-                sha256=file_digest(path), bytes=path.stat().st_size, precision="weights FP16, arithmetic FP32"
-            )
+        def add(folder: Path, model: str) -> None:
+            for path in sorted(p for p in folder.iterdir() if p.name != CARD_FILE):
+                artifacts[f"{model}/{number}/{path.name}"] = Artifact(
+                    sha256=file_digest(path), bytes=path.stat().st_size, precision="weights FP16, arithmetic FP32"
+                )
 
-        add(main / "model.onnx", f"{name}/{number}/model.onnx")
+        add(main, name)
         if attribution:
             export_attribution(network, side / "model.onnx")
             _same_answers(main / "model.onnx", side / "model.onnx", validation, [head.output for head in card.heads])
-            add(side / "model.onnx", f"{explained}/{number}/model.onnx")
+            add(side, explained)
         card = card.model_copy(
             update={
                 "artifacts": artifacts,

@@ -96,8 +96,12 @@ def repository(
     )
     for name, digest in (("signed", None), ("forged", "0" * 64)):
         model = save(root, name, linear_config, linear_graph)
-        card = {"artifacts": {"model.onnx": {"sha256": digest or hashlib.sha256(model.read_bytes()).hexdigest()}}}
+        right = hashlib.sha256(model.read_bytes()).hexdigest()
+        card = {"artifacts": {f"{name}/1/model.onnx": {"sha256": digest or right}}}
         model.with_name("card.json").write_text(json.dumps(card))
+    shared = save(root, "shared", linear_config, linear_graph)
+    separate = onnx.load(shared)
+    onnx.save(separate, shared, save_as_external_data=True, location="weights.bin", size_threshold=0)
     save(root, "misdescribed", linear_config.replace("dims: [5]", "dims: [6]"), linear_graph)
     save(root, "misnamed", linear_config.replace('"ecg"', '"signal"'), linear_graph)
     (root / "ensemble" / "1").mkdir(parents=True)
@@ -136,7 +140,7 @@ def ecg(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("model", ["linear", "signed", "unbatched"])
+@pytest.mark.parametrize("model", ["linear", "signed", "unbatched", "shared"])
 @pytest.mark.parametrize("rows", [1, 2, 16])
 def test_outputs_are_those_of_onnx_runtime(client: Any, repository: Path, model: str, rows: int) -> None:
     signal = ecg(rows, 3, 8, seed=rows)

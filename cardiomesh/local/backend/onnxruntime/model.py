@@ -41,6 +41,8 @@ TYPES = {
 }
 TRUE, FALSE = {"1", "true", "on"}, {"0", "false", "off"}
 CARD_FILE = "card.json"
+#: What ONNX Runtime opens: graphs and their external weights. A card may list plans for other backends.
+READ_HERE = (".onnx", ".bin")
 
 
 class CannotServe(Exception):
@@ -61,21 +63,39 @@ def check_numpy(version: str) -> None:
         raise CannotServe(f"numpy {version} would empty every output of this Triton; it needs numpy<2")
 
 
+def card_for(model: Path) -> Path | None:
+    """The card that speaks of this version: beside it, or beside the model of which it is a part.
+
+    ``NAME_attribution`` and ``NAME_combination`` have no card of their own; NAME's lists their files.
+    """
+    name, version = model.parent.parent.name, model.parent.name
+    for owner in (name, name.rpartition("_")[0]):
+        card = model.parent.parent.parent / owner / version / CARD_FILE
+        if owner and card.is_file():
+            return card
+    return None
+
+
 def check_artifact(model: Path) -> None:
-    """Refuse weights that are not the ones the card beside them describes. No card, no claim to check."""
-    card = model.with_name(CARD_FILE)
-    if not card.is_file():
+    """Refuse files that are not the ones the card describes: the graph, and the weights it reads with it.
+
+    No card, no claim to check.
+    """
+    card = card_for(model)
+    if card is None:
         return
-    for name, artifact in json.loads(card.read_bytes()).get("artifacts", {}).items():
-        # model.onnx, and the external data that ONNX Runtime would read with it
-        if name == model.name or name.startswith(f"{model.name}."):
-            file = model.with_name(name)
-            if not file.is_file():
-                raise CannotServe(f"{name} is in {CARD_FILE} but not in the repository")
-            with file.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
-            if found != artifact["sha256"]:
-                raise CannotServe(f"{name} has sha256 {found}, its {CARD_FILE} says {artifact['sha256']}")
+    own = f"{model.parent.parent.name}/{model.parent.name}/"
+    for key, artifact in json.loads(card.read_bytes()).get("artifacts", {}).items():
+        name = key.removeprefix(own)
+        if name == key or not name.endswith(READ_HERE):
+            continue
+        file = model.with_name(name)
+        if not file.is_file():
+            raise CannotServe(f"{name} is in {CARD_FILE} but not in the repository")
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != artifact["sha256"]:
+            raise CannotServe(f"{name} has sha256 {found}, its {CARD_FILE} says {artifact['sha256']}")
 
 
 def declared(entries: Sequence[dict[str, Any]], batched: bool) -> list[Tensor]:

@@ -38,22 +38,47 @@ def test_numpy_2_is_refused(backend: Any, version: str, fits: bool) -> None:
             backend.check_numpy(version)
 
 
-def card(directory: Path, **artifacts: str) -> Path:
-    model = directory / "model.onnx"
-    model.write_bytes(b"weights")
-    values = {name.replace("__", "."): {"sha256": digest} for name, digest in artifacts.items()}
-    (directory / "card.json").write_text(json.dumps({"artifacts": values}))
-    return model
+def version(repository: Path, name: str, **files: bytes) -> Path:
+    folder = repository / name / "1"
+    folder.mkdir(parents=True)
+    for stem, content in files.items():
+        (folder / stem.replace("__", ".")).write_bytes(content)
+    return folder / "model.onnx"
 
 
-def test_the_cards_digest_must_be_the_files(backend: Any, tmp_path: Path) -> None:
-    right = hashlib.sha256(b"weights").hexdigest()
-    backend.check_artifact(card(tmp_path, model__onnx=right))
-    backend.check_artifact(card(tmp_path, model__plan="0" * 64))  # of a file that this backend does not read
-    with pytest.raises(backend.CannotServe, match=f"has sha256 {right}"):
-        backend.check_artifact(card(tmp_path, model__onnx="0" * 64))
-    with pytest.raises(backend.CannotServe, match=r"model\.onnx\.data is in card\.json but not"):
-        backend.check_artifact(card(tmp_path, model__onnx=right, model__onnx__data=right))
+def write_card(repository: Path, name: str, **artifacts: str) -> None:
+    values = {key.replace("__", ".").replace("_of_", "/1/"): {"sha256": digest} for key, digest in artifacts.items()}
+    (repository / name / "1" / "card.json").write_text(json.dumps({"artifacts": values}))
+
+
+def test_the_cards_digests_must_be_the_files(backend: Any, tmp_path: Path) -> None:
+    right, wrong = hashlib.sha256(b"weights").hexdigest(), "0" * 64
+    model = version(tmp_path, "ecg", model__onnx=b"graph", weights__bin=b"weights")
+    graph = hashlib.sha256(b"graph").hexdigest()
+    write_card(tmp_path, "ecg", ecg_of_model__onnx=graph, ecg_of_weights__bin=right, ecg_of_model__plan=wrong)
+    backend.check_artifact(model)  # the plan is of another backend, and not here
+    write_card(tmp_path, "ecg", ecg_of_model__onnx=graph, ecg_of_weights__bin=wrong)
+    with pytest.raises(backend.CannotServe, match=rf"weights\.bin has sha256 {right}"):
+        backend.check_artifact(model)
+    write_card(tmp_path, "ecg", ecg_of_model__onnx=wrong, other_of_model__onnx=wrong)
+    with pytest.raises(backend.CannotServe, match=r"model\.onnx has sha256"):
+        backend.check_artifact(model)
+    write_card(tmp_path, "ecg", ecg_of_model__onnx=graph, ecg_of_more__bin=right)
+    with pytest.raises(backend.CannotServe, match=r"more\.bin is in card\.json but not"):
+        backend.check_artifact(model)
+
+
+def test_a_part_without_a_card_is_checked_by_the_card_of_its_whole(backend: Any, tmp_path: Path) -> None:
+    right, wrong = hashlib.sha256(b"graph").hexdigest(), "0" * 64
+    version(tmp_path, "ecg", model__onnx=b"graph")
+    part = version(tmp_path, "ecg_attribution", model__onnx=b"graph")
+    values = {"ecg/1/model.onnx": {"sha256": right}, "ecg_attribution/1/model.onnx": {"sha256": right}}
+    (tmp_path / "ecg" / "1" / "card.json").write_text(json.dumps({"artifacts": values}))
+    backend.check_artifact(part)
+    values["ecg_attribution/1/model.onnx"]["sha256"] = wrong
+    (tmp_path / "ecg" / "1" / "card.json").write_text(json.dumps({"artifacts": values}))
+    with pytest.raises(backend.CannotServe, match=rf"has sha256 {right}"):
+        backend.check_artifact(part)
 
 
 def test_without_a_card_nothing_is_claimed(backend: Any, tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ def test_published_version_and_refused_successor(
 
     card = load_card(place / "card.json")
     assert card.artifacts["tiny/1/model.onnx"].sha256 == file_digest(place / "model.onnx")
+    assert set(card.artifacts) == {
+        f"tiny{part}/1/{f}" for part in ("", "_attribution") for f in ("model.onnx", "weights.bin")
+    }
+    assert card.artifacts["tiny/1/weights.bin"] == card.artifacts["tiny_attribution/1/weights.bin"]
     assert card.artifacts["tiny/1/model.onnx"].bytes == (place / "model.onnx").stat().st_size
     assert [s.code for s in card.statements][:5] == ["NORM", "MI", "STTC", "CD", "HYP"]
     assert card.attribution is None
