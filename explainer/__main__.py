@@ -14,6 +14,7 @@ from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import dial
 from explainer.explanation import Explanation
+from explainer.rules import load_rules
 from explainer.served import ServedModel
 from explainer.servicer import ExplainerServicer
 from explainer.settings import ExplainerSettings
@@ -23,6 +24,7 @@ _LOOK_TIMEOUT_S = 2.0
 
 def build(settings: ExplainerSettings, telemetry: Telemetry) -> Application:
     """Wire the explainer."""
+    load_rules()  # a wrong rule file is found at the start, not by the first caller
     triton = dial(settings.triton_address, settings.dial_tls())
     stub = service_pb2_grpc.GRPCInferenceServiceStub(triton)
     explanation = Explanation(CardStore(settings.model_repository), ServedModel(triton, telemetry), telemetry)

@@ -14,6 +14,7 @@ from cardiomesh.cards import CardStore, ModelCard
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import InvalidRequest, NotFound, ResultMismatch
 from explainer.attribution import METHOD, attribute
+from explainer.rules import load_rules, rule_evaluation
 from explainer.served import ServedModel
 
 __all__ = ["Explanation"]
@@ -35,6 +36,11 @@ class Explanation:
         unknown = [code for code in request.finding_codes if code not in known]
         if unknown or not request.finding_codes:
             raise InvalidRequest.field("finding_codes", "name findings that the model knows", "UNKNOWN")
+        wanted = set(request.methods)
+        if not wanted or explainer_pb2.METHOD_RULES in wanted:
+            yield self._rules(request)
+            if wanted == {explainer_pb2.METHOD_RULES}:
+                return
         predicted = await self._served.predict(card, ecg)
         for code in dict.fromkeys(request.finding_codes):
             started = time.perf_counter()
@@ -56,6 +62,19 @@ class Explanation:
                     compute_milliseconds=(time.perf_counter() - started) * 1e3,
                 ),
             )
+
+    def _rules(self, request: explainer_pb2.ExplainRequest) -> explainer_pb2.ExplainResponse:
+        """The first part: it needs no model, so it comes even when Triton is away."""
+        started = time.perf_counter()
+        part = explainer_pb2.ExplainResponse(
+            model=request.model,
+            tensor_hash=request.tensor_hash,
+            method=explainer_pb2.METHOD_RULES,
+            rules=rule_evaluation(load_rules(), request),
+        )
+        part.compute_milliseconds = (time.perf_counter() - started) * 1e3
+        self._telemetry.count("explanations", {"cardiomesh.method": "rules", "cardiomesh.model": request.model.name})
+        return part
 
     def _card(self, request: explainer_pb2.ExplainRequest) -> ModelCard:
         card = self._cards.get(request.model.name, request.model.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -173,9 +173,12 @@ class Analysis:
             raise InvalidRequest.field(
                 "finding_codes", f"{model.card.name} does not know {', '.join(map(repr, unknown))}", "UNKNOWN"
             )
-        if model.card.attribution is None:
+        methods = set(request.methods)
+        rules = not methods or explainer_pb2.METHOD_RULES in methods
+        if model.card.attribution is None and methods != {explainer_pb2.METHOD_RULES}:
             raise InvalidRequest.field("model", f"{model.card.name} was published without explanations", "UNSUPPORTED")
-        prepared = await self._prepared(recording, _Wish(), model.card, _Stopwatch())
+        watch = _Stopwatch()
+        prepared = await self._prepared(recording, _Wish(measurements=rules), model.card, watch)
         if earlier is not None and (earlier.tensor_hash, earlier.model) != (prepared.tensor_hash, model.ref):
             raise ResultMismatch("the result was computed on another recording or by another model")
         onward = explainer_pb2.ExplainRequest(
@@ -184,9 +187,23 @@ class Analysis:
             window_starts=prepared.window_starts,
             model=model.ref,
             finding_codes=request.finding_codes,
+            methods=request.methods,
+            budget_seconds=request.budget_seconds,
         )
+        if rules:
+            onward.measurements.extend(prepared.measurements)
+            onward.patient.CopyFrom(prepared.recording.patient)
+            onward.quality.CopyFrom(prepared.quality)
+            onward.findings.extend(earlier.findings if earlier else await self._predicted(prepared, model, watch))
         async for part in self._explain.stream(onward):
             yield gateway_pb2.ExplainResponse(part=part)
+
+    async def _predicted(self, prepared: Prepared, model: Model, watch: _Stopwatch) -> Sequence[types_pb2.Finding]:
+        """What the rules are held against; nothing where Triton is away, because rules need no model."""
+        try:
+            return (await self._computed(prepared, model, watch)).findings
+        except Unavailable:
+            return ()
 
     async def result(self, result_id: str) -> gateway_pb2.GetResultResponse:
         """An earlier answer, while it is kept."""

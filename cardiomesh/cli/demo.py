@@ -36,11 +36,11 @@ def run_demo(model_repository: Path, folder: Path, out: Console, err: Console) -
         with Client(mesh.addresses.gateway, credential=mesh.api_key) as client:
             result = client.analyze(file=file, measure=True, include_signal=True)
             strongest = max(result.findings, key=lambda finding: (finding.present, finding.probability))
-            parts = client.explain(strongest.code, file=file, result_id=result.result_id)
-        show.answer(out, result, parts, "en")
+            why = client.explain(strongest.code, file=file, result_id=result.result_id)
+        show.answer(out, result, why, "en")
         for language in LANGUAGES:
             picture = folder / f"ecg-{language}.png"
-            draw(picture, file.name, result, parts[0], language)
+            draw(picture, file.name, result, why, language)
             out.print(f"{picture} ✓", style="dim", highlight=False)
     finally:
         mesh.stop()

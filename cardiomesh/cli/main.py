@@ -16,8 +16,8 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from cardiomesh.cli import archive, show
-from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, Client
+from cardiomesh.cli import show
+from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, Client, Explanation
 from cardiomesh.errors import (
     CardioMeshError,
     DeadlineExceeded,
@@ -97,36 +97,18 @@ def analyze(
         )
         # The very version that answered is asked why, also when a newer one was published meanwhile.
         name, version = result.model.name, result.model.version
-        parts = client.explain(explain, file=file, model=name, model_version=version) if explain else ()
+        why = client.explain(explain, file=file, model=name, model_version=version) if explain else Explanation()
     if plot is not None:
         from cardiomesh.cli.picture import draw  # matplotlib only where a picture is asked for
 
-        draw(plot, file.name, result, parts[0] if parts else None, language)
+        draw(plot, file.name, result, why, language)
     if as_json:
-        plain = result.to_dict() | ({"explanation": [part.to_dict() for part in parts]} if parts else {})
+        plain = result.to_dict() | ({"explanation": why.to_dict()} if explain else {})
         print(json.dumps(plain, ensure_ascii=False))
     else:
-        show.answer(out, result, parts, language)
+        show.answer(out, result, why, language)
         if plot is not None:
             out.print(f"{plot} ✓", style="dim", highlight=False)
-
-
-@app.command(name="analyze-batch")
-def analyze_batch(
-    paths: Annotated[list[Path], typer.Argument(help="ECG files, and folders of them.")],
-    model: Annotated[str, typer.Option(help="Model name; default: the gateway's.")] = "",
-    measure: Annotated[bool, typer.Option("--measure", help="Also measure rate, intervals and axes.")] = False,
-    to: Annotated[
-        Path | None, typer.Option("--out", help="Write here, and leave out what an earlier run has settled here.")
-    ] = None,
-    gateway: GatewayOption = "",
-) -> None:
-    """Analyse an archive: one JSON line per file, in the order they are ready. One bad file never stops the rest."""
-    files = archive.recordings_in(paths)
-    with _connect(gateway) as client, archive.opened(to) as (done, lines):
-        tally = archive.analyze_archive(client, files, lines, err, done=done, model=model, measure=measure)
-    if tally.failed or tally.refused:
-        raise typer.Exit(UNAVAILABLE if tally.failed else BAD_INPUT)
 
 
 @app.command()
@@ -218,7 +200,7 @@ def main() -> None:
         app()
     except CardioMeshError as error:
         err.print(f"[bold red]{error.reason}[/] ", end="")
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)  # one line, however narrow
+        err.print(str(error), markup=False, highlight=False)
         sys.exit(_exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -9,14 +9,14 @@ import numpy as np
 
 from cardiomesh import report
 from cardiomesh.cards import Urgency
-from cardiomesh.client import Analysis, Attribution
+from cardiomesh.client import Analysis, Attribution, Explanation
 from cardiomesh.errors import InvalidRequest
 from cardiomesh.language import Language, quality_reason
 
 __all__ = ["draw"]
 
 
-def draw(path: Path, title: str, result: Analysis, evidence: Attribution | None, language: Language) -> None:
+def draw(path: Path, title: str, result: Analysis, why: Explanation, language: Language) -> None:
     """Write the sheet of one answer; ``result`` must carry its signal."""
     if result.signal is None:
         raise InvalidRequest.field("signal", "the answer carries no signal to draw", "MISSING")
@@ -61,7 +61,7 @@ def draw(path: Path, title: str, result: Analysis, evidence: Attribution | None,
             ),
             tuple(quality_reason(r.code, r.message, language) for r in result.quality.reasons),
         ),
-        attribution=_evidence(evidence) if evidence is not None else None,
+        attribution=_evidence(why.attributions[0]) if why.attributions else None,
         from_cache=result.from_cache,
         language=language,
     )

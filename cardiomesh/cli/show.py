@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cardiomesh.client import Analysis, Attribution, ModelInfo
+from cardiomesh.client import Analysis, Attribution, Explanation, ModelInfo, RuleEvaluation
 from cardiomesh.language import Language, quality_reason
 from cardiomesh.local import Addresses, MeshStatus
 
@@ -32,6 +31,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "cached": "computed earlier for the same signal (cache)",
         "fresh": "computed now",
         "recording": "Recording",
+        "rules": "What the published criteria say",
         "evidence": "Where the evidence lies",
         "lead": "Lead",
         "share": "Share of positive evidence",
@@ -52,6 +52,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "cached": "calculado antes para o mesmo sinal (cache)",
         "fresh": "calculado agora",
         "recording": "Registro",
+        "rules": "O que dizem os critérios publicados",
         "evidence": "Onde está a evidência",
         "lead": "Derivação",
         "share": "Parte da evidência favorável",
@@ -87,10 +88,12 @@ def _bar(value: float, style: str) -> Text:
     return Text("█" * filled, style=style) + Text("·" * (_BAR - filled), style="dim")
 
 
-def answer(console: Console, result: Analysis, parts: Sequence[Attribution], language: Language) -> None:
+def answer(console: Console, result: Analysis, why: Explanation, language: Language) -> None:
     """One answer and its explanation."""
     _analysis(console, result, language)
-    for part in parts:
+    if why.rules is not None:
+        _rules(console, why.rules, language)
+    for part in why.attributions:
         _attribution(console, part, language)
 
 
@@ -152,6 +155,21 @@ def _attribution(console: Console, part: Attribution, language: Language) -> Non
     console.print()
     console.print(table)
     console.print(f"{words['gap']}: {part.prediction_gap:.1e} · {part.compute_milliseconds:.0f} ms", style="dim")
+
+
+def _rules(console: Console, found: RuleEvaluation, language: Language) -> None:
+    """The report that the rules make, the most urgent first."""
+    words = _WORDS[language]
+    table = Table(title=words["rules"], title_justify="left", box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    for line in found.report:
+        untold = line.kind in ("not_evaluable", "note")
+        style = "dim" if untold else _URGENCY_STYLE.get(line.urgency, "")
+        urgency = line.urgency if language == "en" else _URGENCY_PT.get(line.urgency, line.urgency)
+        table.add_row(Text("" if untold else urgency, style=style), Text(line.text[language], style=style))
+    console.print()
+    console.print(table)
 
 
 def model_dict(info: ModelInfo) -> dict[str, Any]:

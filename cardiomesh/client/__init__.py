@@ -11,10 +11,10 @@
 Errors are those of ``cardiomesh.errors``, as the mesh raised them.
 """
 
-from cardiomesh.client._batch import BatchItem
 from cardiomesh.client._clients import DEFAULT_TIMEOUT_S, AsyncClient, Client
 from cardiomesh.client._credentials import API_KEY_VARIABLE, Credential
-from cardiomesh.client._requests import RecordingArguments, read_file
+from cardiomesh.client._explanation import Explanation
+from cardiomesh.client._requests import read_file
 from cardiomesh.client._results import (
     Analysis,
     Attribution,
@@ -29,6 +29,7 @@ from cardiomesh.client._results import (
     RecordingInfo,
     Timing,
 )
+from cardiomesh.client._rules import Criterion, FindingAgreement, ReportLine, Rule, RuleEvaluation, Words
 from cardiomesh.rpc.channel import TlsFiles
 
 __all__ = [
@@ -37,10 +38,12 @@ __all__ = [
     "Analysis",
     "AsyncClient",
     "Attribution",
-    "BatchItem",
     "Client",
     "Credential",
+    "Criterion",
+    "Explanation",
     "Finding",
+    "FindingAgreement",
     "LeadQuality",
     "Measurement",
     "Model",
@@ -48,9 +51,12 @@ __all__ = [
     "Quality",
     "QualityReason",
     "RecordedSignal",
-    "RecordingArguments",
     "RecordingInfo",
+    "ReportLine",
+    "Rule",
+    "RuleEvaluation",
     "Timing",
     "TlsFiles",
+    "Words",
     "read_file",
 ]

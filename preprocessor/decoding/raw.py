@@ -39,7 +39,6 @@ def decode_signal(signal: SignalInput) -> Recording:
         sampling_rate=signal.sampling_rate,
         format_name="signal",
         field_name=f"{_FIELD}.leads",
-        as_sent=True,
     )
 
 

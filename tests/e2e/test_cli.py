@@ -40,7 +40,8 @@ def test_json_is_one_object_with_the_results_own_keys(addresses: Addresses, ecg_
     answer: dict[str, Any] = json.loads(done.stdout)
     assert answer.keys() >= KEYS
     assert answer["probabilities"]["NORM"] > 0.5
-    assert answer["explanation"][0]["finding_code"] == "NORM"
+    assert answer["explanation"]["attributions"][0]["finding_code"] == "NORM"
+    assert answer["explanation"]["rules"]["agreements"][0]["finding_code"] == "NORM"
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "Normal ECG"), ("pt", "ECG normal")])

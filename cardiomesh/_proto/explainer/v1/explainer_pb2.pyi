@@ -742,11 +742,8 @@ class RuleEvaluation(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     AGREEMENTS_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
-    COMPUTE_MILLISECONDS_FIELD_NUMBER: _builtins.int
     rules_digest: _builtins.str
     """sha256 (hex) of the rule files."""
-    compute_milliseconds: _builtins.float
-    """Time spent, in milliseconds."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
         """Every rule with its trace, in the order of the rule files."""
@@ -766,11 +763,10 @@ class RuleEvaluation(_message.Message):
         rules: _abc.Iterable[Global___Rule] | None = ...,
         agreements: _abc.Iterable[Global___FindingAgreement] | None = ...,
         report: _abc.Iterable[Global___ReportLine] | None = ...,
-        compute_milliseconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "compute_milliseconds", b"compute_milliseconds", "report", b"report", "rules", b"rules", "rules_digest", b"rules_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "report", b"report", "rules", b"rules", "rules_digest", b"rules_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -783,7 +779,7 @@ class Rule(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    STATEMENT_FIELD_NUMBER: _builtins.int
+    STATEMENTS_FIELD_NUMBER: _builtins.int
     SNOMED_CT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -793,12 +789,10 @@ class Rule(_message.Message):
     URGENCY_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
-    VERIFIED_FIELD_NUMBER: _builtins.int
+    CHECKED_FIELD_NUMBER: _builtins.int
     CONSIDER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id such as "av_block_first_degree"."""
-    statement: _builtins.str
-    """SCP-ECG statement it decides, such as "1AVB"; empty where there is none."""
     snomed_ct: _builtins.str
     """SNOMED CT concept id, empty where none is known."""
     state: Global___RuleState.ValueType
@@ -806,13 +800,17 @@ class Rule(_message.Message):
     urgency: _types_pb2.Urgency.ValueType
     """How soon a human must look, were it true."""
     evidence: _builtins.str
-    """How good the evidence is: "definition", "guideline", "consensus" or "study"."""
+    """How good the evidence is: "definition", "guideline", "consensus", "study" or "expert"."""
     source: _builtins.str
     """Where the criteria are from, with section."""
-    verified: _builtins.bool
-    """Whether the criteria were checked against the primary text."""
+    checked: _builtins.str
+    """Against what the criteria were checked: the "primary" text, a "secondary" one that quotes it, or only "memory"."""
     consider: _builtins.bool
     """True for what is only to be considered, such as a disturbance of electrolytes."""
+    @_builtins.property
+    def statements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Statement codes it speaks for when met, such as "1AVB"."""
+
     @_builtins.property
     def name(self) -> Global___Text:
         """What is found when it is met."""
@@ -833,7 +831,7 @@ class Rule(_message.Message):
         self,
         *,
         id: _builtins.str = ...,
-        statement: _builtins.str = ...,
+        statements: _abc.Iterable[_builtins.str] | None = ...,
         snomed_ct: _builtins.str = ...,
         name: Global___Text | None = ...,
         state: Global___RuleState.ValueType = ...,
@@ -843,12 +841,12 @@ class Rule(_message.Message):
         urgency: _types_pb2.Urgency.ValueType = ...,
         evidence: _builtins.str = ...,
         source: _builtins.str = ...,
-        verified: _builtins.bool = ...,
+        checked: _builtins.str = ...,
         consider: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["criteria", b"criteria", "name", b"name", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consider", b"consider", "criteria", b"criteria", "evidence", b"evidence", "exclusions", b"exclusions", "id", b"id", "name", b"name", "reason", b"reason", "snomed_ct", b"snomed_ct", "source", b"source", "state", b"state", "statement", b"statement", "urgency", b"urgency", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "consider", b"consider", "criteria", b"criteria", "evidence", b"evidence", "exclusions", b"exclusions", "id", b"id", "name", b"name", "reason", b"reason", "snomed_ct", b"snomed_ct", "source", b"source", "state", b"state", "statements", b"statements", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -873,7 +871,7 @@ class Criterion(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     LEAD_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"all", "any", "at_least", "not", "leads", "compare", "present", "absent" or "rule"."""
+    """"all", "any", "at_least", "score", "not", "leads", "compare", "present", "absent" or "rule"."""
     state: Global___RuleState.ValueType
     """What came of it."""
     measurement: _builtins.str
@@ -994,10 +992,13 @@ class ReportLine(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     URGENCY_FIELD_NUMBER: _builtins.int
     RULE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     urgency: _types_pb2.Urgency.ValueType
     """How soon a human must look, were it true."""
     rule_id: _builtins.str
     """The rule it is of; empty for a sentence about the whole."""
+    kind: _builtins.str
+    """"finding", "contradiction" (of rules and model), "consider", "not_evaluable" or "note"."""
     @_builtins.property
     def text(self) -> Global___Text:
         """The sentence."""
@@ -1008,10 +1009,11 @@ class ReportLine(_message.Message):
         text: Global___Text | None = ...,
         urgency: _types_pb2.Urgency.ValueType = ...,
         rule_id: _builtins.str = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rule_id", b"rule_id", "text", b"text", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "rule_id", b"rule_id", "text", b"text", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

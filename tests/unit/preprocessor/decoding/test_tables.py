@@ -1,11 +1,13 @@
-"""Tables: Apple Health's in two languages, plain CSV and NumPy archives."""
+"""Tables: Apple Health's in two languages, plain CSV, NumPy archives, and EDF as pyedflib writes it."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyedflib
 import pytest
 
 from cardiomesh.ecg.leads import STANDARD_LEADS
@@ -94,3 +96,23 @@ def test_numpy_refusals(changes: Any, reason: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode(as_file(npz(**changes)))
     assert [v.reason for v in caught.value.violations] == [reason]
+
+
+def test_edf_as_pyedflib_writes_it_has_the_same_hash(tmp_path: Path) -> None:
+    path = tmp_path / "r.edf"
+    writer = pyedflib.EdfWriter(str(path), 12, file_type=pyedflib.FILETYPE_EDF)
+    facts = {"dimension": "uV", "sample_frequency": 500, "physical_min": -32768, "physical_max": 32767,
+             "digital_min": -32768, "digital_max": 32767}  # fmt: skip
+    writer.setSignalHeaders([{"label": f"ECG {lead}", **facts} for lead in STANDARD_LEADS])
+    writer.writeSamples([row.astype(np.int32) for row in heart()], digital=True)
+    writer.close()
+    recording = decode(as_file(path.read_bytes()))
+    assert recording.format == "edf"
+    with pytest.raises(InvalidRequest, match="send it whole"):
+        decode(as_file(path.read_bytes()[:-100]))
+    for at, value in ((236, b"99999999"), (252, b"9999"), (244, b"nonsense"), (256 + 216 * 12, b"99999999")):
+        damaged = bytearray(path.read_bytes())
+        damaged[at : at + len(value)] = value
+        with pytest.raises(InvalidRequest):
+            decode(as_file(bytes(damaged)))
+    assert prepare(as_file(path.read_bytes())).signal_hash == prepare(as_signal(heart())).signal_hash

@@ -1,0 +1,37 @@
+"""What the rules may look at: the measurements, the patient, and which leads are unfit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cardiomesh.ecg.measurements import Measurement
+from cardiomesh.ecg.measurements.values import measured, not_evaluable
+from cardiomesh.ecg.recording import Patient
+from explainer.rules.schema import PATIENT_AGE
+
+__all__ = ["Facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One recording as the rules see it; measurements by (key, lead), the lead empty for those of all leads."""
+
+    measurements: Mapping[tuple[str, str], Measurement]
+    patient: Patient = field(default_factory=Patient)
+    #: Leads graded unfit, with the reason.
+    unfit: Mapping[str, str] = field(default_factory=dict)
+
+    def look_up(self, key: str, lead: str, unit: str) -> Measurement:
+        """The measurement in ``unit``; what was not made, or comes in another unit, is not evaluable."""
+        if key == PATIENT_AGE:
+            age = self.patient.age_years
+            return not_evaluable(unit, "the age is not known") if age is None else measured(age, unit)
+        if lead in self.unfit:
+            return not_evaluable(unit, f"{lead} is unfit: {self.unfit[lead]}")
+        found = self.measurements.get((key, lead))
+        if found is None:
+            return not_evaluable(unit, "not measured")
+        if found.unit != unit:
+            return not_evaluable(unit, f"came in {found.unit or 'no unit'} instead of {unit}")
+        return found

@@ -1,0 +1,160 @@
+"""The report in words, from the trace by templates, the most urgent first. No sentence is written freely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cardiomesh.cards import Urgency
+from cardiomesh.ecg.recording import Patient
+from cardiomesh.ecg.statements import taxonomy
+from cardiomesh.language import Language
+from explainer.rules.agreement import Agreement, Stance
+from explainer.rules.logic import State
+from explainer.rules.schema import Relation, Text
+from explainer.rules.trace import Outcome, Trace
+from explainer.rules.words import both, joined, limit, quantity
+
+__all__ = ["Kind", "Line", "disagreement", "evidence", "report"]
+
+
+class Kind(StrEnum):
+    """What a line of the report is."""
+
+    FINDING = "finding"
+    CONTRADICTION = "contradiction"
+    CONSIDER = "consider"
+    NOT_EVALUABLE = "not_evaluable"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence, how soon a human must look, and the rule it is of."""
+
+    kind: Kind
+    text: Text
+    urgency: Urgency
+    rule_id: str = ""
+
+
+#: More than so many values make a sentence that nobody reads.
+_MOST: Final = 4
+_URGENCIES: Final = (Urgency.CRITICAL, Urgency.URGENT, Urgency.ROUTINE, Urgency.NONE)
+_FINDING: Final = {
+    Kind.FINDING: {"en": "{name}: {evidence}.", "pt": "{name}: {evidence}."},
+    Kind.CONSIDER: {"en": "Consider {name}: {evidence}.", "pt": "Considerar {name}: {evidence}."},
+}
+_NOT_EVALUABLE: Final = {"en": "Not evaluable: {name} ({reason}).", "pt": "Não avaliável: {name} ({reason})."}
+_PRESENT: Final = {
+    True: {"en": "present", "pt": "presente"},
+    False: {"en": "absent", "pt": "ausente"},
+}
+_DISAGREE: Final = {
+    "en": "The model calls {code} ({name}) {presence}; the rules disagree: {rules}.",
+    "pt": "O modelo considera {code} ({name}) {presence}; as regras discordam: {rules}.",
+}
+_MET: Final = {
+    State.MET: {"en": "{name} is met", "pt": "{name}: critérios presentes"},
+    State.NOT_MET: {"en": "{name} is not met", "pt": "{name}: critérios ausentes"},
+}
+_NOTHING: Final = Text(en="No rule is met.", pt="Nenhuma regra é satisfeita.")
+_ADULT: Final = Text(
+    en="The age is not known: the criteria of adults were used.",
+    pt="A idade não é conhecida: foram usados os critérios de adultos.",
+)
+_MORE: Final = {"en": "{count} more", "pt": "mais {count}"}
+
+
+def report(outcomes: Sequence[Outcome], agreements: Sequence[Agreement], patient: Patient) -> tuple[Line, ...]:
+    """All lines: findings, contradictions and what is to be considered by urgency, then what could not be told."""
+    by_id = {outcome.rule.id: outcome for outcome in outcomes}
+    met = {outcome.rule.id for outcome in outcomes if outcome.state is State.MET}
+    lines = [
+        _finding(outcome)
+        for outcome in outcomes
+        if outcome.rule.reported and outcome.rule.id in met and not met.intersection(outcome.rule.implied_by)
+    ]
+    lines = lines or [Line(Kind.NOTE, _NOTHING, Urgency.NONE)]
+    for held in agreements:
+        if held.stance is Stance.CONTRADICTS:
+            rules = [by_id[rule_id] for rule_id in held.contradicting]
+            urgencies = [Urgency(taxonomy()[held.code].urgency), *(o.rule.urgency for o in rules)]
+            lines.append(Line(Kind.CONTRADICTION, disagreement(held, by_id), min(urgencies, key=_URGENCIES.index)))
+    lines.sort(key=lambda line: (_URGENCIES.index(line.urgency), list(Kind).index(line.kind)))
+    untold = [o for o in outcomes if o.rule.reported and o.state is State.NOT_EVALUABLE]
+    untold.sort(key=lambda outcome: _URGENCIES.index(outcome.rule.urgency))
+    lines += [_untold(outcome) for outcome in untold]
+    if patient.age_years is None:
+        lines.append(Line(Kind.NOTE, _ADULT, Urgency.NONE))
+    return tuple(lines)
+
+
+def _finding(outcome: Outcome) -> Line:
+    rule = outcome.rule
+    kind = Kind.CONSIDER if rule.consider else Kind.FINDING
+
+    def say(language: Language) -> str:
+        name = getattr(rule.name, language)
+        return _FINDING[kind][language].format(name=name, evidence=evidence(outcome.criteria, language))
+
+    return Line(kind, both(say), rule.urgency, rule.id)
+
+
+def _untold(outcome: Outcome) -> Line:
+    def say(language: Language) -> str:
+        reason = getattr(outcome.reason, language) if outcome.reason else ""
+        return _NOT_EVALUABLE[language].format(name=getattr(outcome.rule.name, language), reason=reason)
+
+    return Line(Kind.NOT_EVALUABLE, both(say), outcome.rule.urgency, outcome.rule.id)
+
+
+def disagreement(held: Agreement, outcomes: Mapping[str, Outcome]) -> Text:
+    """What the model says and what the rules say against it."""
+    entry = taxonomy()[held.code]
+
+    def say(language: Language) -> str:
+        rules = [outcomes[rule_id] for rule_id in held.contradicting]
+        said = [_MET[o.state][language].format(name=getattr(o.rule.name, language)) for o in rules]
+        return _DISAGREE[language].format(
+            code=held.code,
+            name=entry.name if language == "en" else entry.name_pt,
+            presence=_PRESENT[held.present][language],
+            rules=joined(said, language),
+        )
+
+    return both(say)
+
+
+def evidence(trace: Trace, language: Language) -> str:
+    """The values that made a criterion met, each with its cut-off; at most so many."""
+    facts = list(dict.fromkeys(_facts(trace, language)))
+    if len(facts) > _MOST:
+        facts = [*facts[: _MOST - 1], _MORE[language].format(count=len(facts) - _MOST + 1)]
+    return "; ".join(facts) or getattr(trace.text, language)
+
+
+def _facts(trace: Trace, language: Language) -> list[str]:
+    if trace.state is not State.MET:
+        return []
+    if trace.kind == "compare" and trace.value is not None and trace.subject is not None:
+        value = quantity(trace.value, trace.unit, language, beside=trace.cutoff)
+        subject = getattr(trace.subject, language)
+        if trace.cutoff is None:
+            return [f"{subject} {value}"]
+        return [f"{subject} {value} ({_limit(trace, language)})"]
+    if trace.kind == "score":
+        return [f"{getattr(trace.text, language)} ({trace.value:.0f})"]
+    if trace.kind == "not":
+        return []
+    if trace.parts:
+        return [fact for part in trace.parts for fact in _facts(part, language)]
+    return [getattr(trace.text, language)]
+
+
+def _limit(trace: Trace, language: Language) -> str:
+    relation: Relation = trace.relation  # type: ignore[assignment]
+    assert trace.cutoff is not None  # noqa: S101
+    return limit(relation, (trace.cutoff,), trace.unit, language)
