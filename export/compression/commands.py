@@ -15,9 +15,9 @@ __all__ = ["prune"]
 def prune(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint of the network to prune.")],
     out: Annotated[Path, typer.Option(help="Checkpoint to write; fine-tune it with train --initial.")],
-    channels: Annotated[float, typer.Option(help="Share of the dense layers' bottleneck channels to keep.")] = 0.5,
+    channels: Annotated[float, typer.Option(help="Share of the cost of all bottleneck channels to keep.")] = 0.6,
     heads: Annotated[float, typer.Option(help="Share of the attention heads to keep.")] = 0.5,
-    units: Annotated[float, typer.Option(help="Share of the feed-forward units to keep.")] = 0.375,
+    units: Annotated[float, typer.Option(help="Share of the feed-forward units to keep.")] = 0.36,
     records: Annotated[int, typer.Option(help="Training recordings on which importance is measured.")] = 512,
     data: DataOption = None,
     runs: RunsOption = Path("runs"),
@@ -40,7 +40,7 @@ def prune(
     chosen = np.random.default_rng(0).permutation(len(training))[:records]
     truth = {name: torch.from_numpy(value[chosen]) for name, value in targets(training, space).items()}
     importance = measure_importance(network, training.signals[chosen], truth)
-    smaller = prune_network(network, choose_units(importance, cut))
+    smaller = prune_network(network, choose_units(network.config, importance, cut))
     place = save_network(out, smaller, space, origin=f"pruned from {checkpoint.parent.name or checkpoint.name}")
     before, after, config = trainable_parameters(network), trainable_parameters(smaller), smaller.config
     typer.echo(f"bottleneck channels  {' '.join(map(str, config.bottlenecks))}")

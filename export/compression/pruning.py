@@ -20,7 +20,7 @@ from export.architectures.hybrid import DenseLayer, EncoderLayer, Hybrid
 from export.compression.importance import Importance
 from export.errors import WorkshopError
 
-__all__ = ["Cut", "Kept", "choose_units", "prune_network"]
+__all__ = ["Cut", "Kept", "bottleneck_costs", "choose_units", "prune_network"]
 
 #: Runtimes compute channels and columns in blocks of 16 floats (AVX-512, NCHWc): other widths cost as much as the next.
 _BLOCK = 16
@@ -32,11 +32,11 @@ Kept = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which share of the units of each kind stays, in (0, 1]."""
+    """Which share of what the units of each kind cost stays, in (0, 1]."""
 
-    bottleneck_channels: float = 0.5
+    bottleneck_channels: float = 0.6
     kept_heads: float = 0.5
-    feed_forward_units: float = 0.25
+    feed_forward_units: float = 0.36
 
     def __post_init__(self) -> None:
         for kind in self.__slots__:
@@ -44,32 +44,53 @@ class Cut:
                 raise WorkshopError(f"a cut keeps more than nothing and at most all: {kind} {getattr(self, kind)}")
 
 
-def _allocate(scores: Sequence[np.ndarray], share: float, block: int, fewest: int) -> Kept:
-    """The units to keep in each layer: the best blocks over all layers, and a fewest number in each.
+def _allocate(scores: Sequence[np.ndarray], costs: Sequence[float], share: float, block: int, fewest: int) -> Kept:
+    """The units to keep in each layer: the best blocks per cost over all layers, and a fewest number in each.
 
-    Within a layer the units are ranked and taken in blocks, so what is kept is always the layer's best.
+    Within a layer the units are ranked and taken in blocks, so what is kept is always the layer's best. ``costs``
+    are those of one unit of each layer; blocks are taken until ``share`` of the cost of all units is spent.
     """
     order = [np.argsort(-s, kind="stable") for s in scores]
     blocks = [-(-len(s) // block) for s in scores]
-    floor = [min(n, -(-fewest // block)) for n in blocks]
-    wanted = max(sum(floor), round(share * sum(blocks)))
+    taken = [min(n, -(-fewest // block)) for n in blocks]
+    budget = share * sum(cost * n for cost, n in zip(costs, blocks, strict=True))
+    budget -= sum(cost * n for cost, n in zip(costs, taken, strict=True))
     rest = sorted(
-        (-float(scores[k][order[k][b * block : (b + 1) * block]].mean()), k)
+        (-float(scores[k][order[k][b * block : (b + 1) * block]].mean()) / costs[k], k)
         for k in range(len(scores))
-        for b in range(floor[k], blocks[k])
+        for b in range(taken[k], blocks[k])
     )
-    taken = list(floor)
-    for _, k in rest[: wanted - sum(floor)]:
-        taken[k] += 1
+    for _, k in rest:
+        # A tolerance of half a unit, so that the share that one asks for is the share that one gets.
+        if costs[k] <= budget + 0.5 * min(costs):
+            taken[k] += 1
+            budget -= costs[k]
     return tuple(tuple(sorted(int(u) for u in order[k][: taken[k] * block])) for k in range(len(scores)))
 
 
-def choose_units(importance: Importance, cut: Cut) -> dict[str, Kept]:
-    """Per kind and layer the units that stay, by importance over all layers of the kind."""
+def bottleneck_costs(config: HybridConfig) -> list[float]:
+    """Multiplications that one bottleneck channel of each dense layer costs per recording."""
+    costs, channels, frames = [], config.stem_channels, config.samples // config.stem_stride
+    for index, count in enumerate(config.dense_layers):
+        if index:
+            channels, frames = int(channels * config.compression), frames // 2
+        for _ in range(count):
+            costs.append(float(frames * (channels + config.dense_kernel * config.growth)))
+            channels += config.growth
+    return costs
+
+
+def choose_units(config: HybridConfig, importance: Importance, cut: Cut) -> dict[str, Kept]:
+    """Per kind and layer the units that stay, by importance per cost over all layers of the kind."""
+    same = [1.0] * config.encoder_layers
+    shares = (
+        ("bottleneck_channels", bottleneck_costs(config), _BLOCK, _BLOCK),
+        ("kept_heads", same, 1, _FEWEST_HEADS),
+        ("feed_forward_units", same, _BLOCK, _BLOCK),
+    )
     return {
-        "bottleneck_channels": _allocate(importance.bottleneck_channels, cut.bottleneck_channels, _BLOCK, _BLOCK),
-        "kept_heads": _allocate(importance.kept_heads, cut.kept_heads, 1, _FEWEST_HEADS),
-        "feed_forward_units": _allocate(importance.feed_forward_units, cut.feed_forward_units, _BLOCK, _BLOCK),
+        kind: _allocate(getattr(importance, kind), costs, getattr(cut, kind), block, fewest)
+        for kind, costs, block, fewest in shares
     }
 
 

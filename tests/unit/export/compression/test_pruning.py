@@ -11,7 +11,7 @@ from export.architectures.attribution import Attribution
 from export.architectures.hybrid import DenseLayer, EncoderLayer
 from export.architectures.served import served_network
 from export.compression.importance import Importance, measure_importance, prunable
-from export.compression.pruning import Cut, choose_units, prune_network
+from export.compression.pruning import Cut, bottleneck_costs, choose_units, prune_network
 from export.errors import WorkshopError
 
 KEPT = {
@@ -108,18 +108,38 @@ def test_importance_finds_the_silent_units_and_the_squared_slope(tiny_network: H
     assert float(one.feed_forward_units[0][3]) == pytest.approx(slope**2, rel=0.02)
 
 
-def test_the_best_units_of_all_layers_stay_in_whole_blocks() -> None:
+def test_the_best_units_for_their_cost_stay_in_whole_blocks() -> None:
     random = np.random.default_rng(1)
+    config = HybridConfig(dense_layers=(1, 1, 1), encoder_layers=2)
     importance = Importance(
-        bottleneck_channels=tuple(random.random(64).astype(np.float32) * scale for scale in (1, 10, 0.001)),
+        bottleneck_channels=tuple(random.uniform(1, 2, 64).astype(np.float32) * scale for scale in (2, 100, 0.01)),
         kept_heads=(np.array([5.0, 1, 2, 3], np.float32), np.array([1.0, 9, 8, 7], np.float32)),
-        feed_forward_units=(random.random(128).astype(np.float32),),
+        feed_forward_units=(random.random(128).astype(np.float32), random.random(128).astype(np.float32)),
     )
-    chosen = choose_units(importance, Cut(0.5, 0.625, 0.5))
-    assert [len(units) for units in chosen["bottleneck_channels"]] == [16, 64, 16]
-    assert set(chosen["bottleneck_channels"][0]) == set(np.argsort(-importance.bottleneck_channels[0])[:16])
+    chosen = choose_units(config, importance, Cut(0.5, 0.625, 0.5))
+    first, second, third = (len(units) for units in chosen["bottleneck_channels"])
+    assert second == 64  # it matters most
+    assert min(first, third) >= 16  # no layer disappears
+    assert set(chosen["bottleneck_channels"][0]) == set(np.argsort(-importance.bottleneck_channels[0])[:first])
+    costs = bottleneck_costs(config)
+    spent = sum(c * n for c, n in zip(costs, (first, second, third), strict=True))
+    assert 0.5 * 64 * sum(costs) - 16 * max(costs) <= spent <= 0.5 * 64 * sum(costs) + 8 * min(costs)
     assert chosen["kept_heads"] == ((0, 3), (1, 2, 3))
-    assert len(chosen["feed_forward_units"][0]) == 64
+    assert sum(map(len, chosen["feed_forward_units"])) == 128
+
+
+def test_costs_are_the_multiplications_of_the_layers(tiny_network: Hybrid) -> None:
+    """Counted from the shapes that the convolutions see."""
+    seen: list[int] = []
+    for layer in tiny_network.features:
+        if isinstance(layer, DenseLayer):
+            layer.reduce.register_forward_hook(
+                lambda module, inputs, output, grow=layer.grow: seen.append(
+                    output.shape[2] * (inputs[0].shape[1] + grow.conv.kernel_size[0] * grow.conv.out_channels)
+                )
+            )
+    tiny_network(_ecg(1))
+    assert bottleneck_costs(tiny_network.config) == seen
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5, float("nan")])
