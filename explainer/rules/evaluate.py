@@ -40,7 +40,7 @@ from explainer.rules.schema import (
 from explainer.rules.trace import Outcome, Trace
 from explainer.rules.words import both, comparison, joined, shortfall, subject, term
 
-__all__ = ["evaluate"]
+__all__ = ["Evaluation", "evaluate"]
 
 _HOLDS: Final[Mapping[Relation, Callable[[float, float], bool]]] = {
     "<": operator.lt,
@@ -90,13 +90,13 @@ _OF: Final = {
 
 def evaluate(book: RuleBook, facts: Facts) -> tuple[Outcome, ...]:
     """Every rule of the book on one recording, in the book's order."""
-    run = _Run(book, facts)
+    run = Evaluation(book, facts)
     return tuple(run.outcome(rule.id) for rule in book.rules)
 
 
 @dataclass(slots=True)
-class _Run:
-    """One evaluation; remembers what came of each rule, because rules refer to each other."""
+class Evaluation:
+    """All rules on one recording; remembers what came of each, because rules refer to each other."""
 
     book: RuleBook
     facts: Facts
@@ -162,7 +162,8 @@ class _Run:
                 return self._leads(node)
             case Other():
                 found = self.outcome(node.rule)
-                return Trace("rule", found.state, found.rule.name, reason=found.reason)
+                parts = (found.criteria,)
+                return Trace("rule", found.state, found.rule.name, parts, measurement=node.rule, reason=found.reason)
 
     def _compare(self, node: Compare, lead: str) -> Trace:
         labels = self.book.labels

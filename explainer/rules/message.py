@@ -131,12 +131,13 @@ def _criterion(trace: Trace) -> explainer_pb2.Criterion:
         text=_text(trace.text),
         measurement=trace.measurement,
         value=trace.value,
-        relation=trace.relation,
+        relation=trace.relation or "",
         cutoff=trace.cutoff,
         unit=trace.unit,
         margin=trace.margin,
         reason=_text(trace.reason),
-        parts=[_criterion(part) for part in trace.parts],
+        # The criteria of another rule stand with that rule.
+        parts=[] if trace.kind == "rule" else [_criterion(part) for part in trace.parts],
         lead=trace.lead,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -13,7 +13,7 @@ from cardiomesh.ecg.statements import taxonomy
 from cardiomesh.language import Language
 from explainer.rules.agreement import Agreement, Stance
 from explainer.rules.logic import State
-from explainer.rules.schema import Relation, Text
+from explainer.rules.schema import Text
 from explainer.rules.trace import Outcome, Trace
 from explainer.rules.words import both, joined, limit, quantity
 
@@ -129,32 +129,35 @@ def disagreement(held: Agreement, outcomes: Mapping[str, Outcome]) -> Text:
 
 
 def evidence(trace: Trace, language: Language) -> str:
-    """The values that made a criterion met, each with its cut-off; at most so many."""
-    facts = list(dict.fromkeys(_facts(trace, language)))
+    """The values that made a criterion met, each with its cut-offs; at most so many."""
+    limits: dict[str, list[str]] = {}
+    for fact, asked in _facts(trace, language):
+        known = limits.setdefault(fact, [])
+        if asked and asked not in known:
+            known.append(asked)
+    facts = [f"{fact} ({', '.join(asked)})" if asked else fact for fact, asked in limits.items()]
     if len(facts) > _MOST:
         facts = [*facts[: _MOST - 1], _MORE[language].format(count=len(facts) - _MOST + 1)]
     return "; ".join(facts) or getattr(trace.text, language)
 
 
-def _facts(trace: Trace, language: Language) -> list[str]:
-    if trace.state is not State.MET:
-        return []
+def _facts(trace: Trace, language: Language) -> Iterator[tuple[str, str]]:
+    """Each value that was met, and the cut-off it was met at."""
+    if trace.state is not State.MET or trace.kind == "not":
+        return
     if trace.kind == "compare" and trace.value is not None and trace.subject is not None:
         value = quantity(trace.value, trace.unit, language, beside=trace.cutoff)
-        subject = getattr(trace.subject, language)
-        if trace.cutoff is None:
-            return [f"{subject} {value}"]
-        return [f"{subject} {value} ({_limit(trace, language)})"]
-    if trace.kind == "score":
-        return [f"{getattr(trace.text, language)} ({trace.value:.0f})"]
-    if trace.kind == "not":
-        return []
-    if trace.parts:
-        return [fact for part in trace.parts for fact in _facts(part, language)]
-    return [getattr(trace.text, language)]
+        yield f"{getattr(trace.subject, language)} {value}", _limit(trace, language)
+    elif trace.kind == "score":
+        yield getattr(trace.text, language), f"{trace.value:.0f}"
+    elif trace.parts:
+        for part in trace.parts:
+            yield from _facts(part, language)
+    else:
+        yield getattr(trace.text, language), ""
 
 
 def _limit(trace: Trace, language: Language) -> str:
-    relation: Relation = trace.relation  # type: ignore[assignment]
-    assert trace.cutoff is not None  # noqa: S101
-    return limit(relation, (trace.cutoff,), trace.unit, language)
+    if trace.cutoff is None or trace.relation is None:
+        return ""
+    return limit(trace.relation, (trace.cutoff,), trace.unit, language)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from explainer.rules.logic import State
-from explainer.rules.schema import Rule, Text
+from explainer.rules.schema import Relation, Rule, Text
 
 __all__ = ["Outcome", "Trace"]
 
@@ -26,7 +26,7 @@ class Trace:
     lead: str = ""
     measurement: str = ""
     value: float | None = None
-    relation: str = ""
+    relation: Relation | None = None
     cutoff: float | None = None
     unit: str = ""
     margin: float | None = None

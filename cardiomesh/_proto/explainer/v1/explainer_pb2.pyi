@@ -875,7 +875,7 @@ class Criterion(_message.Message):
     state: Global___RuleState.ValueType
     """What came of it."""
     measurement: _builtins.str
-    """Measurement key, or the formula over keys that was compared; only for "compare", "present" and "absent"."""
+    """Measurement key, or the formula over measurements; for "rule" the id of that rule."""
     value: _builtins.float
     """The value that was compared; only when there is one."""
     relation: _builtins.str
