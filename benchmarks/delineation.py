@@ -27,7 +27,7 @@ import wfdb  # noqa: E402
 
 from cardiomesh.ecg.delineation import Delineation, WaveMarks, delineate  # noqa: E402
 from cardiomesh.ecg.delineation.fuse import fused  # noqa: E402
-from cardiomesh.ecg.delineation.network import load_weights, read_weights  # noqa: E402
+from cardiomesh.ecg.delineation.network import Segmenter, shipped  # noqa: E402
 from cardiomesh.ecg.leads import STANDARD_LEADS  # noqa: E402
 from cardiomesh.ecg.measurements import Measurement, Status, measure  # noqa: E402
 from cardiomesh.ecg.recording import Recording  # noqa: E402
@@ -296,11 +296,9 @@ def main() -> None:
     arguments = parser.parse_args()
     scores = {wave: Score() for wave in WAVES}
     per_record = RecordErrors()
-    folds = []
+    folds: list[Segmenter] = []
     if not (arguments.candidate or arguments.shipped):
-        for path in sorted(FOLDS.glob("fold*.npz")):
-            with path.open("rb") as file:
-                folds.append(read_weights(file))
+        folds = [Segmenter(path.read_bytes()) for path in sorted(FOLDS.glob("fold*.onnx"))]
     failed, began, last = 0, time.process_time(), None
     for truth in load(Path(arguments.data) / "ludb", range(1, arguments.records + 1)):
         if arguments.candidate:
@@ -310,8 +308,8 @@ def main() -> None:
                 failed += 1
                 print(f"record {truth.number}: {arguments.candidate} fails with {type(error).__name__}: {error}")
             continue
-        weights = folds[(truth.number - 1) % len(folds)] if folds else load_weights()
-        d = delineate(truth.millivolts, truth.rate, weights=weights)
+        segmenter = folds[(truth.number - 1) % len(folds)] if folds else shipped()
+        d = delineate(truth.millivolts, truth.rate, segmenter=segmenter)
         add_record(scores, truth, marks_of(d))
         per_record.add(truth, d)
         last = truth

@@ -21,6 +21,8 @@ LEADS = ("i", "ii", "iii", "avr", "avl", "avf", "v1", "v2", "v3", "v4", "v5", "v
 CLASSES = {"p": 1, "N": 2, "t": 3}
 #: Label of samples outside the annotated range.
 IGNORED = -1
+#: Share of the crops from which one beat is taken out.
+_DROP = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,14 +78,38 @@ def _stretched(
     return ecg, np.where(at > whole[-1], np.int8(IGNORED), labels)
 
 
+def _dropped(ecg: npt.NDArray[np.float32], labels: npt.NDArray[np.int8], rng: np.random.Generator) -> None:
+    """Take one QRS complex and its T wave out in place: what is left is a P wave that was not conducted.
+
+    LUDB holds too few of these for a network to learn that a P wave may stand alone.
+    """
+    starts = np.flatnonzero(np.diff((labels == CLASSES["N"]).mean(axis=0) > 0.25, prepend=False))[::2]
+    if len(starts) < 3:
+        return
+    beat = int(rng.integers(1, len(starts) - 1))
+    first = max(int(starts[beat]) - round(0.02 * RATE_HZ), 1)
+    t_wave = (labels[:, first : int(starts[beat + 1]) - round(0.1 * RATE_HZ)] == CLASSES["t"]).any(axis=0)
+    if not t_wave.any():
+        return
+    last = first + int(np.flatnonzero(t_wave)[-1]) + round(0.02 * RATE_HZ)
+    if (labels[:, first:last] == CLASSES["p"]).any():
+        return  # the next P wave leans on this T wave
+    share = np.linspace(0, 1, last - first, dtype=np.float32)
+    before, after = (ecg[:, at - 2 : at + 3].mean(axis=1, keepdims=True) for at in (max(first, 2), last))
+    ecg[:, first:last] = before + (after - before) * share
+    labels[:, first:last] = 0
+
+
 def augmented(
     example: Example, length: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
-    """A random stretch of a record: other heart rate, amplitude, polarity, noise, wander, mains and lost leads."""
+    """A random stretch of a record: other rate, amplitude, polarity, noise, wander, mains, lost beats and leads."""
     factor = float(rng.uniform(0.8, 1.25))
     room = example.ecg.shape[1] - length * factor
     ecg, labels = _stretched(example, factor, float(rng.uniform(0, max(room, 1))), length)
     leads = len(ecg)
+    if rng.random() < _DROP:
+        _dropped(ecg, labels, rng)
     ecg *= rng.uniform(0.7, 1.4, (leads, 1)).astype(np.float32) * np.where(rng.random((leads, 1)) < 0.15, -1, 1)
     t = np.arange(length) / RATE_HZ
     noise = rng.normal(size=(leads, length))

@@ -1,61 +1,51 @@
-"""From a trained network to the file that ``cardiomesh.ecg.delineation`` reads."""
+"""The trained network as the file that ``cardiomesh.ecg.delineation`` runs, and back to train it further."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
-import numpy as np
-import numpy.typing as npt
+import onnx
 import torch
-from torch import Tensor, nn
+from onnx import numpy_helper
 
-from cardiomesh.ecg.delineation.network import Weights
-from export.delineator.network import CLASS_WEIGHTS, Segmenter
+from export.delineator.network import Segmenter, Served, without_norms
 
-__all__ = ["folded", "write"]
+__all__ = ["read", "write"]
 
-
-def _plain(
-    layer: nn.Module | Tensor, norm: nn.Module | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Kernel ``[taps · inputs, outputs]`` and bias of a convolution, with the normalisation after it folded in."""
-    if not isinstance(layer, nn.Conv1d):
-        raise TypeError(f"expected a convolution, not {type(layer).__name__}")
-    kernel = layer.weight.detach().double()
-    bias = layer.bias.detach().double() if layer.bias is not None else torch.zeros(kernel.shape[0]).double()
-    if norm is not None:
-        if not isinstance(norm, nn.BatchNorm1d) or norm.running_mean is None or norm.running_var is None:
-            raise TypeError("expected a batch normalisation with running statistics")
-        scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
-        kernel = kernel * scale[:, None, None]
-        bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
-    flat = kernel.permute(2, 1, 0).reshape(-1, kernel.shape[0])
-    return flat.float().numpy(), bias.float().numpy()
+#: Leads and samples of the recording that the exporter traces; the graph takes any number of either.
+_EXAMPLE = (12, 2528)
 
 
-def folded(model: Segmenter, provenance: Mapping[str, object]) -> Weights:
-    """The network's layers under the names that the NumPy graph uses."""
-    layers: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = {}
-    for group in ("down", "encode", "context", "decode"):
-        for index, block in enumerate(getattr(model, group)):
-            layers[f"{group}.{index}"] = _plain(block[0], block[1])
-    for index, shared in enumerate(model.shared):
-        layers[f"shared.{index}"] = _plain(shared.project, None)
-    for index, up in enumerate(model.up):
-        layers[f"up.{index}"] = _plain(up, None)
-    kernel, bias = _plain(model.head, None)
-    # The loss weighs the classes; its answer becomes a probability again when the weights are divided out.
-    layers["head"] = kernel, bias - np.log(np.repeat(np.array(CLASS_WEIGHTS, dtype=np.float32), 2))
-    return Weights({k: v[0] for k, v in layers.items()}, {k: v[1] for k, v in layers.items()}, dict(provenance))
+def write(model: Segmenter, provenance: Mapping[str, object], path: Path) -> None:
+    """Store ``model`` as ONNX; its batch normalisations are folded away in place."""
+    with warnings.catch_warnings():
+        # Deprecated, but the newer exporter takes 15 s for this graph, and stores where the source files lie.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Served(model.eval()).eval(),
+            (torch.zeros(_EXAMPLE),),
+            str(path),
+            dynamo=False,
+            opset_version=17,
+            input_names=["ecg"],
+            output_names=["logits"],
+            dynamic_axes={"ecg": {0: "leads", 1: "samples"}, "logits": {0: "leads", 3: "frames"}},
+        )
+    stored = onnx.load(path)
+    onnx.helper.set_model_props(stored, {"provenance": json.dumps(dict(provenance))})
+    onnx.save(stored, path)
 
 
-def write(weights: Weights, file: Path | IO[bytes]) -> None:
-    """Store as half precision: its rounding (2e-4 relative) is far below what noise does to an answer."""
-    arrays: dict[str, npt.NDArray[np.floating]] = {
-        f"{name}.kernel": kernel.astype(np.float16) for name, kernel in weights.kernels.items()
+def read(path: Path) -> Segmenter:
+    """A network that ``write`` stored, without batch normalisations, ready to be trained further."""
+    model = without_norms(Segmenter())
+    state = {
+        tensor.name.removeprefix("segmenter."): torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in onnx.load(path).graph.initializer
+        if tensor.name.startswith("segmenter.")
     }
-    arrays |= {f"{name}.bias": bias for name, bias in weights.biases.items()}
-    np.savez_compressed(file, provenance=np.array(json.dumps(dict(weights.provenance))), **arrays)  # type: ignore[arg-type]
+    model.load_state_dict(state)
+    return model

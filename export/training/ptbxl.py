@@ -29,7 +29,7 @@ from tqdm import tqdm
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION, WINDOW_SAMPLES, condition
 from export.errors import DataError
 
-__all__ = ["CITATION", "LICENCE", "Records", "default_data_folder", "import_wfdb", "load_ptbxl"]
+__all__ = ["CITATION", "LICENCE", "Records", "default_data_folder", "import_wfdb", "load_ptbxl", "read_ptbxl"]
 
 CITATION: Final = (
     "Wagner P, Strodthoff N, Bousseljot R-D, Kreiseler D, Lunze FI, Samek W, Schaeffter T. PTB-XL, a large "
@@ -104,10 +104,10 @@ def _unpack(blob: bytes) -> npt.NDArray[np.int16]:
     return np.concatenate([independent[:, :2], limb, independent[:, 2:]], axis=1)
 
 
-def _read_packed(folder: Path) -> Iterator[npt.NDArray[np.float32]]:
+def _read_packed(folder: Path) -> Iterator[Signal]:
     for path in sorted(folder.glob("signals-*.xz")):
         for record in _unpack(path.read_bytes()):
-            yield condition(record / 1000.0, _PACKED_RATE_HZ)
+            yield record / 1000.0, _SOURCE_RATE_HZ
 
 
 def import_wfdb() -> Any:
@@ -118,7 +118,7 @@ def import_wfdb() -> Any:
     return wfdb
 
 
-def _read_wfdb(folder: Path, names: list[str]) -> Iterator[npt.NDArray[np.float32]]:
+def _read_wfdb(folder: Path, names: list[str]) -> Iterator[Signal]:
     wfdb = import_wfdb()
     for name in names:
         try:
@@ -128,7 +128,7 @@ def _read_wfdb(folder: Path, names: list[str]) -> Iterator[npt.NDArray[np.float3
         millivolts = np.asarray(record.p_signal, dtype=np.float64).T
         if millivolts.shape[0] != 12 or not np.isfinite(millivolts).all():
             raise DataError(f"{folder / name} is not twelve leads of finite samples")
-        yield condition(millivolts, float(record.fs))
+        yield millivolts, float(record.fs)
 
 
 def _layout(root: Path, columns: pd.Index) -> str:
@@ -151,6 +151,14 @@ def _table(folder: Path) -> pd.DataFrame:
     return table
 
 
+def read_ptbxl(folder: Path) -> tuple[pd.DataFrame, Iterator[Signal]]:
+    """The table of a PTB-XL folder and its recordings as they are, row by row: [12, n] mV and their rate."""
+    root = _locate(folder)
+    table = _table(root)
+    layout = _layout(root, table.columns)
+    return table, _read_packed(root) if layout == "packed" else _read_wfdb(root, list(table[layout]))
+
+
 def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), progress: bool = True) -> Records:
     """All records of a PTB-XL folder, conditioned; the second call reads the cache."""
     given = folder or default_data_folder()
@@ -165,7 +173,7 @@ def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), pro
     ).hexdigest()[:16]
     path = cache / f"ptbxl-{key}{'-100hz' if layout == 'filename_lr' else ''}.npy"
     if not path.is_file():
-        source = _read_packed(root) if layout == "packed" else _read_wfdb(root, list(table[layout]))
+        _, source = read_ptbxl(root)
         cache.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         signals: Any = np.lib.format.open_memmap(
@@ -173,10 +181,10 @@ def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), pro
         )
         try:
             count = 0
-            for count, record in enumerate(  # the count is the point
+            for count, (millivolts, rate) in enumerate(  # the count is the point
                 tqdm(source, total=len(table), desc="condition", disable=not progress), start=1
             ):
-                signals[count - 1] = record
+                signals[count - 1] = condition(millivolts, rate)
             if count != len(table):
                 raise DataError(f"{root} lists {len(table)} records but holds {count} signals")
             signals.flush()

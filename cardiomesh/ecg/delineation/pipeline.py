@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from cardiomesh.ecg.delineation.fuse import fused
 from cardiomesh.ecg.delineation.marks import Delineation, WaveMarks
-from cardiomesh.ecg.delineation.network import RATE_HZ, Weights, probabilities, standardise
+from cardiomesh.ecg.delineation.network import RATE_HZ, Segmenter, shipped, standardise
 from cardiomesh.ecg.delineation.segments import events, matched, waves
 from cardiomesh.ecg.delineation.typical import aligned, dominant_beats, median_beat
 from cardiomesh.errors import InvalidRequest
 
-__all__ = ["LEAST_SECONDS", "delineate"]
+__all__ = ["LEAST_SECONDS", "assembled", "delineate", "usable_leads"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _REPOLARISED: Final = 0.5
 
 
 def delineate(
-    millivolts: npt.NDArray[np.floating], sampling_rate: float, *, weights: Weights | None = None
+    millivolts: npt.NDArray[np.floating], sampling_rate: float, *, segmenter: Segmenter | None = None
 ) -> Delineation:
     """Delineate ``[leads, n]`` mV, at least two seconds at ``sampling_rate`` Hz (100 Hz or more).
 
@@ -45,15 +45,16 @@ def delineate(
     if x.shape[1] < LEAST_SECONDS * sampling_rate:
         seconds = x.shape[1] / sampling_rate
         raise InvalidRequest.field("millivolts", f"lasts {seconds:.2f} s, at least {LEAST_SECONDS:g} s needed", "SHORT")
-    usable = _usable(x)
+    usable = usable_leads(x)
     clean = x if usable.all() else np.where(usable[:, None], x, 0.0)
     if not usable.any():
         return _nothing(clean, sampling_rate, usable)
-    standard = standardise(clean[usable], sampling_rate)
-    return _assembled(clean, sampling_rate, usable, probabilities(standard, weights))
+    network = segmenter or shipped()
+    by_class = network.probabilities(standardise(clean[usable], sampling_rate))
+    return assembled(clean, sampling_rate, usable, by_class)
 
 
-def _usable(x: FloatArray) -> npt.NDArray[np.bool_]:
+def usable_leads(x: FloatArray) -> npt.NDArray[np.bool_]:
     """Which leads are finite and carry a signal."""
     finite = np.asarray(np.isfinite(x).all(axis=1))
     low, high = np.percentile(np.where(finite[:, None], x, 0.0)[:, ::4], (1, 99), axis=1)
@@ -78,12 +79,11 @@ def _peaks(x: FloatArray, onset: FloatArray, offset: FloatArray, rate: float) ->
     return peak
 
 
-def _assembled(
-    x: FloatArray, rate: float, usable: npt.NDArray[np.bool_], probability: npt.NDArray[np.float32]
+def assembled(
+    x: FloatArray, rate: float, usable: npt.NDArray[np.bool_], by_class: npt.NDArray[np.float32]
 ) -> Delineation:
     """Waves, beats and their median from the network's answer for the usable leads."""
     scale = rate / RATE_HZ
-    by_class = np.ascontiguousarray(probability.transpose(2, 0, 1))
     rows = np.flatnonzero(usable)
     edges = {kind: events(by_class, kind) for kind in (_P, _QRS, _T)}
     found: dict[int, WaveMarks] = {}
@@ -96,7 +96,7 @@ def _assembled(
     beats = _beat_positions(x[usable], q_start * scale, q_end * scale)
     dominant = dominant_beats(x[usable], beats, rate)
     beats = aligned(x[usable], beats, dominant, rate)
-    p_of, blocked = _conducted(edges[_P], q_start, probability.shape[1])
+    p_of, blocked = _conducted(edges[_P], q_start, by_class.shape[2])
     t_of = _repolarisation(edges[_T], q_start, q_end)
     p, qrs, t = _picked(found[_P], p_of), found[_QRS], _picked(found[_T], t_of)
     fused_qrs = fused(qrs.onset, qrs.offset)

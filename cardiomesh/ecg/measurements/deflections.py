@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Deflection", "QrsShape", "qrs_shape"]
+__all__ = ["Deflection", "QrsShape", "notches", "qrs_shape"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -18,6 +18,9 @@ _LEAST_SECONDS: Final = 0.006
 #: Beside the largest deflection of its lead a wave counts from this share on: the ends of the global QRS complex
 #: reach into what is already baseline in this lead.
 _LEAST_SHARE: Final = 0.03
+#: A notch is at least this deep (mV), and this share of the complex from its highest to its lowest point.
+_NOTCH_MILLIVOLTS: Final = 0.03
+_NOTCH_SHARE: Final = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,18 @@ def qrs_shape(y: FloatArray, rate: float) -> QrsShape:
     q = found[first - 1] if first else None
     rest = [*found[first:], None, None, None, None]
     return QrsShape(q=q, r=rest[0], s=rest[1], r_prime=rest[2], s_prime=rest[3])
+
+
+def notches(y: FloatArray) -> int:
+    """How often a positive deflection dips and rises again without reaching zero; ``y`` as for ``qrs_shape``."""
+    least = max(_NOTCH_MILLIVOLTS, _NOTCH_SHARE * float(np.ptp(y)))
+    step = np.diff(y)
+    turns = y[np.flatnonzero(step[1:] * step[:-1] < 0) + 1]
+    count, rising, extreme = 0, True, float(y[0])
+    for value in (*turns.tolist(), float(y[-1])):
+        if (value >= extreme) == rising:
+            extreme = value
+        elif abs(value - extreme) >= least:
+            count += not rising and extreme > 0
+            rising, extreme = not rising, value
+    return count

@@ -20,7 +20,10 @@ QTC_LOINC: Final = "8636-3"
 #: A PR interval that scatters more than this from beat to beat (ms, robust SD) is no interval: the atria and the
 #: ventricles go their own ways, or conduction fails in steps.
 _PR_SCATTER: Final = 40.0
-_MAD_TO_SD: Final = 1.4826
+#: The QRS complex has taken off once its leads together change at this share of their greatest rate.
+_TAKEN_OFF: Final = 0.5
+#: The steepness is a mean over this (s).
+_STEEP: Final = 0.008
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,18 +34,30 @@ def _between(start: FloatArray, end: FloatArray, rate: float) -> float:
     return float(np.median(length)) / rate * 1000 if len(length) else float("nan")
 
 
-def _no_p(d: Delineation, beat: MedianBeat, p_waves: Measurement) -> tuple[Status, str] | None:
+def _no_p(beat: MedianBeat, rhythm: Rhythm) -> tuple[Status, str] | None:
     """Why there is no PR interval, or None where there is one."""
-    if p_waves.status is not Status.MEASURED:
-        return p_waves.status, p_waves.reason
+    if rhythm.p_waves.status is not Status.MEASURED:
+        return rhythm.p_waves.status, rhythm.p_waves.reason
     if not np.isfinite(beat.fused_p.onset[0]):
         return Status.NOT_EVALUABLE, "no lead shows a P wave in most beats"
-    pr = (d.fused_qrs.onset - d.fused_p.onset)[d.dominant] / d.sampling_rate * 1000
-    pr = pr[np.isfinite(pr)]
-    scatter = float(np.median(np.abs(pr - np.median(pr)))) * _MAD_TO_SD if len(pr) else 0.0
-    if scatter > _PR_SCATTER:
+    scatter = rhythm.pr_scatter.value
+    if scatter is not None and scatter > _PR_SCATTER:
         return Status.NOT_EVALUABLE, f"the PR interval scatters by {scatter:.0f} ms from beat to beat"
     return None
+
+
+def _upstroke(d: Delineation, beat: MedianBeat) -> Measurement:
+    """Time from the QRS onset until the leads together are half as steep as they become, in ms."""
+    if not np.isfinite(beat.fused_qrs.onset[0] + beat.fused_qrs.offset[0]):
+        return not_evaluable("ms", "no lead shows a QRS complex")
+    width = max(1, round(_STEEP * d.sampling_rate))
+    onset, offset = round(float(beat.fused_qrs.onset[0])), round(float(beat.fused_qrs.offset[0]))
+    y = beat.millivolts[d.usable, max(0, onset - width) : offset + width + 1]
+    steep = np.sqrt(((y[:, width:] - y[:, :-width]) ** 2).sum(axis=0))  # centred half a width after its index
+    if not steep.any():
+        return not_evaluable("ms", "the QRS complex is flat")
+    first = int((steep >= _TAKEN_OFF * steep.max()).argmax())
+    return measured(max(0.0, first - width / 2) / d.sampling_rate * 1000, "ms")
 
 
 def _corrected(qt: Measurement, rr_mean: Measurement, method: str) -> Measurement:
@@ -74,6 +89,7 @@ def _no_intervals(reason: str) -> Intervals:
         p=nothing,
         pr=not_evaluable("ms", reason, PR_LOINC),
         qrs=not_evaluable("ms", reason, QRS_LOINC),
+        qrs_upstroke=nothing,
         qt=not_evaluable("ms", reason, QT_LOINC),
         qtc_fridericia=not_evaluable("ms", reason, QTC_LOINC),
         qtc_bazett=nothing,
@@ -95,7 +111,7 @@ def intervals(d: Delineation, rhythm: Rhythm) -> Intervals:
     qt = _interval(beat.fused_qrs.onset, beat.fused_t.offset, rate, "no lead shows a T wave in most beats", QT_LOINC)
     lead_qrs = measured(_between(beat.qrs.onset[:, 0], beat.qrs.offset[:, 0], rate), "ms")
     lead_qt = measured(_between(beat.qrs.onset[:, 0], beat.t.offset[:, 0], rate), "ms")
-    why = _no_p(d, beat, rhythm.p_waves)
+    why = _no_p(beat, rhythm)
     if why is None:
         p = _interval(beat.fused_p.onset, beat.fused_p.offset, rate, "")
         pr = _interval(beat.fused_p.onset, beat.fused_qrs.onset, rate, "", PR_LOINC)
@@ -107,6 +123,7 @@ def intervals(d: Delineation, rhythm: Rhythm) -> Intervals:
         p=p,
         pr=pr,
         qrs=qrs,
+        qrs_upstroke=_upstroke(d, beat),
         qt=qt,
         qtc_fridericia=_corrected(qt, rhythm.rr_mean, "fridericia"),
         qtc_bazett=_corrected(qt, rhythm.rr_mean, "bazett"),

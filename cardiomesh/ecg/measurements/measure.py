@@ -22,7 +22,7 @@ def measure(recording: Recording, delineation: Delineation) -> Measurements:
     if len(delineation.usable) != len(recording.leads) or delineation.samples != recording.samples:
         raise InvalidRequest.field("delineation", "is of another recording", "MISMATCH")
     rows = {name: row for row, name in enumerate(recording.leads)}
-    beats = rhythm(delineation)
+    beats = rhythm(recording, delineation)
     leads = lead_measurements(delineation, rows)
     return Measurements(
         rhythm=beats,

@@ -4,41 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from cardiomesh.ecg.measurements.values import Measurement
 
-__all__ = ["Beat", "Intervals", "LeadMeasurements", "Measurements", "Rhythm", "Voltages"]
+__all__ = ["Beat", "BeatKind", "Intervals", "LeadMeasurements", "Measurements", "Rhythm", "Voltages"]
+
+
+class BeatKind(StrEnum):
+    """Where a beat comes from, as far as shape, width and time tell."""
+
+    NORMAL = "NORMAL"
+    PREMATURE_VENTRICULAR = "PREMATURE_VENTRICULAR"
+    #: Wide and of another shape, but not early.
+    VENTRICULAR_ESCAPE = "VENTRICULAR_ESCAPE"
+    PREMATURE_SUPRAVENTRICULAR = "PREMATURE_SUPRAVENTRICULAR"
+    #: Of another shape, but neither wide nor early: a fusion beat, or noise.
+    OTHER = "OTHER"
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """One beat: when it comes, how long after the last one, whether it has the dominant QRS shape and a P wave."""
+    """One beat: time (s), RR interval before it (ms), whether it has the dominant QRS shape and a P wave, QRS (ms)."""
 
     time: float
     rr_before: float | None
     dominant: bool
     p_wave: bool
     qrs: float | None
+    kind: BeatKind
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Rate and regularity.
+    """Rate, regularity, P waves, and where the beats come from; counts are over the whole recording.
 
     ``rr_irregularity`` is the median difference of successive RR intervals over the median RR: robust against a
     single ectopic beat, near 0 in sinus rhythm. ``p_waves`` is the share of beats with a P wave, ABSENT when most
-    have none. ``blocked_p_waves`` counts P waves that no QRS complex follows.
+    have none; ``atrial_rate`` is the rate of all P waves, ``blocked_p_waves`` counts those that no QRS complex
+    follows, ``dropped_beats`` the pauses that hold one. ``pr_scatter`` is the robust SD of PR from beat to beat.
+    ``paced_beats`` is the share of beats that begin with a pacing spike.
     """
 
     heart_rate: Measurement
     rr_mean: Measurement
+    rr_median: Measurement
     rr_sd: Measurement
     rr_min: Measurement
     rr_max: Measurement
     rr_rmssd: Measurement
     rr_irregularity: Measurement
+    beat_count: Measurement
     p_waves: Measurement
-    blocked_p_waves: int
+    atrial_rate: Measurement
+    blocked_p_waves: Measurement
+    dropped_beats: Measurement
+    pr_scatter: Measurement
+    premature_ventricular_beats: Measurement
+    ventricular_escape_beats: Measurement
+    premature_supraventricular_beats: Measurement
+    pacing_spikes: Measurement
+    paced_beats: Measurement
     beats: tuple[Beat, ...]
 
 
@@ -48,12 +74,15 @@ class Intervals:
 
     Global marks are the earliest onset and latest offset over the leads, by the rule in
     ``cardiomesh.ecg.delineation.fuse``. ``lead_median_*`` are the medians over leads of each lead's own interval:
-    what a reader of single leads finds, shorter than the global ones.
+    what a reader of single leads finds, shorter than the global ones. ``qrs_upstroke`` is how long the QRS complex
+    takes until all leads together change half as fast as they ever do: long where it begins slurred, as with a delta
+    wave.
     """
 
     p: Measurement
     pr: Measurement
     qrs: Measurement
+    qrs_upstroke: Measurement
     qt: Measurement
     qtc_fridericia: Measurement
     qtc_bazett: Measurement
@@ -68,9 +97,11 @@ class Intervals:
 class LeadMeasurements:
     """One lead of the median beat; amplitudes in mV with their sign, from the level just before the QRS complex.
 
-    A complex without a positive deflection is a QS: its depth is ``q``, and ``qs`` is True. ``p`` and ``t`` are the
-    largest deflections of either sign, ``p_positive`` and ``p_negative`` the two parts of the P wave.
-    ``r_peak_time`` is from the lead's QRS onset to its last R peak. ``st_slope`` is from J to J + 60 ms.
+    A complex without a positive deflection is a QS: its depth is ``q``, and ``qs`` is 1 instead of 0. ``p`` and ``t``
+    are the largest deflections of either sign, their ``_positive`` and ``_negative`` parts come beside them.
+    ``r_notches`` counts the notches in the positive deflections that do not reach the zero level, ``qrs_net`` is the
+    sum of the highest and the lowest point. ``r_peak_time`` is from the lead's QRS onset to its last R peak.
+    ``st_slope`` is from J to J + 60 ms.
     """
 
     lead: str
@@ -86,13 +117,22 @@ class LeadMeasurements:
     q_duration: Measurement
     r_duration: Measurement
     s_duration: Measurement
-    qs: bool
+    r_prime_duration: Measurement
+    s_prime_duration: Measurement
+    qs: Measurement
+    r_notches: Measurement
     peak_to_peak: Measurement
+    qrs_net: Measurement
+    qrs_duration: Measurement
     r_peak_time: Measurement
     j: Measurement
     j60: Measurement
+    j80: Measurement
     st_slope: Measurement
     t: Measurement
+    t_positive: Measurement
+    t_negative: Measurement
+    t_duration: Measurement
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
 from cardiomesh.ecg.delineation import Delineation
-from cardiomesh.ecg.measurements.result import Beat, Rhythm
-from cardiomesh.ecg.measurements.values import Measurement, absent, measured, not_evaluable
+from cardiomesh.ecg.delineation.fuse import fused
+from cardiomesh.ecg.measurements import pacing
+from cardiomesh.ecg.measurements.ectopy import beat_kinds, dropped_beats, irregular
+from cardiomesh.ecg.measurements.result import Beat, BeatKind, Rhythm
+from cardiomesh.ecg.measurements.values import Measurement, Status, absent, measured, not_evaluable
+from cardiomesh.ecg.recording import Recording
 
 __all__ = ["HEART_RATE_LOINC", "MOST_BEATS", "p_wave_share", "rhythm"]
 
@@ -20,6 +25,9 @@ MOST_BEATS: Final = 0.5
 _REGULAR: Final = 0.05
 #: A P wave and its PR segment need at least this much room between T and the next QRS complex (s).
 _P_ROOM: Final = 0.16
+#: A spike so long before the QRS onset, or after it (s), starts the beat: the onset may be set on the spike's foot.
+_CAPTURE: Final = (-0.1, 0.03)
+_MAD_TO_SD: Final = 1.4826
 
 
 def p_wave_share(d: Delineation) -> float:
@@ -49,18 +57,51 @@ def _p_waves(d: Delineation, irregularity: float) -> Measurement:
     return absent("1", f"{share:.0%} of the beats have a P wave")
 
 
-def _beats(d: Delineation) -> tuple[Beat, ...]:
+def _atrial_rate(d: Delineation, p_waves: Measurement) -> Measurement:
+    """Rate of the P waves, conducted or not, from the median interval between them."""
+    if p_waves.status is not Status.MEASURED:
+        return Measurement(None, "/min", p_waves.status, p_waves.reason)
+    onset = np.concatenate([d.fused_p.onset, fused(d.blocked_p.onset, d.blocked_p.offset).onset])
+    onset = np.sort(onset[np.isfinite(onset)])
+    if len(onset) < 3:
+        return not_evaluable("/min", "fewer than three P waves were found")
+    return measured(60 * d.sampling_rate / float(np.median(np.diff(onset))), "/min")
+
+
+def _pr_scatter(d: Delineation, p_waves: Measurement) -> Measurement:
+    """Robust SD of the PR interval over the dominant beats."""
+    if p_waves.status is not Status.MEASURED:
+        return Measurement(None, "ms", p_waves.status, p_waves.reason)
+    pr = (d.fused_qrs.onset - d.fused_p.onset)[d.dominant] / d.sampling_rate * 1000
+    pr = pr[np.isfinite(pr)]
+    if len(pr) < 3:
+        return not_evaluable("ms", "fewer than three beats of the usual shape have a P wave")
+    return measured(_MAD_TO_SD * float(np.median(np.abs(pr - np.median(pr)))), "ms")
+
+
+def _pacing(d: Delineation, recording: Recording) -> tuple[Measurement, Measurement]:
+    """Number of pacing spikes, and the share of beats that begin with one."""
+    if d.sampling_rate < pacing.LEAST_RATE:
+        reason = f"pacing spikes need {pacing.LEAST_RATE:g} samples a second"
+        return not_evaluable("1", reason), not_evaluable("1", reason)
+    found = pacing.spikes(recording.millivolts[d.usable], d.sampling_rate)
+    count = measured(len(found), "1")
+    if not len(d.beats):
+        return count, not_evaluable("1", "no beat was found")
+    delay = (found[:, None] - d.fused_qrs.onset) / d.sampling_rate
+    return count, measured(float(((delay >= _CAPTURE[0]) & (delay <= _CAPTURE[1])).any(axis=0).mean()), "1")
+
+
+def _beats(d: Delineation, kinds: Sequence[BeatKind]) -> tuple[Beat, ...]:
     time = d.beats / d.sampling_rate
     before = [None, *(np.diff(time) * 1000).tolist()] if len(time) else []
     qrs = (d.fused_qrs.offset - d.fused_qrs.onset) / d.sampling_rate * 1000
-    p = np.isfinite(d.fused_p.onset)
-    return tuple(
-        Beat(float(time[k]), before[k], bool(d.dominant[k]), bool(p[k]), float(qrs[k]) if np.isfinite(qrs[k]) else None)
-        for k in range(len(time))
-    )
+    width = [value if math.isfinite(value) else None for value in qrs.tolist()]
+    p = np.isfinite(d.fused_p.onset).tolist()
+    return tuple(Beat(*beat) for beat in zip(time.tolist(), before, d.dominant.tolist(), p, width, kinds, strict=True))
 
 
-def rhythm(d: Delineation) -> Rhythm:
+def rhythm(recording: Recording, d: Delineation) -> Rhythm:
     """Rate and RR statistics from the beat positions; needs two beats, three for variability."""
     rr = np.diff(d.beats) / d.sampling_rate * 1000
     few, fewer = "fewer than two beats were found", "fewer than three beats were found"
@@ -72,15 +113,35 @@ def rhythm(d: Delineation) -> Rhythm:
         return measured(float(value()), unit, loinc)
 
     irregularity = of_rr(lambda: np.median(steps) / np.median(rr), "1", 2)
+    p_waves = _p_waves(d, irregularity.value or 0.0)
+    kinds = beat_kinds(d)
+    spikes, paced = _pacing(d, recording)
+
+    def count(value: int) -> Measurement:
+        return of_rr(lambda: value, "1", 2)
+
+    early = count(kinds.count(BeatKind.PREMATURE_SUPRAVENTRICULAR))
+    if len(rr) > 1 and irregular(rr):
+        early = not_evaluable("1", "the rhythm is irregular: no beat is early")
     return Rhythm(
         heart_rate=of_rr(lambda: 60_000 / rr.mean(), "/min", 1, HEART_RATE_LOINC),
         rr_mean=of_rr(rr.mean, "ms", 1),
+        rr_median=of_rr(lambda: np.median(rr), "ms", 1),
         rr_sd=of_rr(rr.std, "ms", 2),
         rr_min=of_rr(rr.min, "ms", 1),
         rr_max=of_rr(rr.max, "ms", 1),
         rr_rmssd=of_rr(lambda: np.sqrt((steps**2).mean()), "ms", 2),
         rr_irregularity=irregularity,
-        p_waves=_p_waves(d, irregularity.value or 0.0),
-        blocked_p_waves=d.blocked_p.onset.shape[1],
-        beats=_beats(d),
+        beat_count=measured(len(d.beats), "1") if d.usable.any() else not_evaluable("1", "no lead carries a signal"),
+        p_waves=p_waves,
+        atrial_rate=_atrial_rate(d, p_waves),
+        blocked_p_waves=count(d.blocked_p.onset.shape[1]),
+        dropped_beats=count(dropped_beats(d)),
+        pr_scatter=_pr_scatter(d, p_waves),
+        premature_ventricular_beats=count(kinds.count(BeatKind.PREMATURE_VENTRICULAR)),
+        ventricular_escape_beats=count(kinds.count(BeatKind.VENTRICULAR_ESCAPE)),
+        premature_supraventricular_beats=early,
+        pacing_spikes=spikes,
+        paced_beats=paced,
+        beats=_beats(d, kinds),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from cardiomesh.ecg.delineation import Delineation, MedianBeat, WaveMarks
 from cardiomesh.ecg.leads import STANDARD_LEADS
-from cardiomesh.ecg.measurements.deflections import Deflection, QrsShape, qrs_shape
+from cardiomesh.ecg.measurements.deflections import Deflection, QrsShape, notches, qrs_shape
 from cardiomesh.ecg.measurements.result import LeadMeasurements, Voltages
 from cardiomesh.ecg.measurements.values import Measurement, absent, measured, not_evaluable
 
@@ -21,8 +22,9 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Levels are means over this stretch (s), so that one noisy sample decides nothing.
 _LEVEL: Final = 0.008
-#: After J, where the ST segment is measured once more (s).
+#: After J, where the ST segment is measured once more (s), and where exercise and ischaemia criteria want it.
 _J_PLUS: Final = 0.06
+_J_PLUS_LATE: Final = 0.08
 #: A mean vector smaller than this (mV over the wave) has no direction that means anything.
 _LEAST_VECTOR: Final = {"P": 0.01, "QRS": 0.02, "T": 0.02}
 #: The end of a P wave is negative from this depth on (mV).
@@ -80,21 +82,40 @@ class _Lead:
         high, low = max(0.0, float(away.max())), min(0.0, float(away.min()))
         return measured(_extreme(away), "mV"), measured(high, "mV"), measured(low, "mV"), duration
 
-    def t(self) -> Measurement:
-        """Largest deflection of either sign."""
-        y = _stretch(self.y, *self._ends(self.beat.t))
+    def t(self) -> tuple[Measurement, Measurement, Measurement, Measurement]:
+        """Largest deflection of either sign, positive part, negative part, duration: from the zero level."""
+        onset, offset = self._ends(self.beat.t)
+        y = _stretch(self.y, onset, offset)
         if not len(y):
-            return absent("mV", "no T wave in this lead")
+            none = absent("mV", "no T wave in this lead")
+            return none, none, none, absent("ms", none.reason)
         width = max(1, round(_LEVEL * self.rate))
-        return measured(
-            _extreme(np.convolve(y, np.full(width, 1 / width), mode="valid") if len(y) > width else y), "mV"
-        )
+        smooth = np.convolve(y, np.full(width, 1 / width), mode="valid") if len(y) > width else y
+        high, low = max(0.0, float(smooth.max())), min(0.0, float(smooth.min()))
+        duration = measured((offset - onset) / self.rate * 1000, "ms")
+        return measured(high if high >= -low else low, "mV"), measured(high, "mV"), measured(low, "mV"), duration
 
-    def st(self) -> tuple[Measurement, Measurement, Measurement]:
-        """J, J + 60 ms, slope between them (mV/s)."""
-        j = _level(self.y, self.qrs_offset, self.rate)
-        j60 = _level(self.y, self.qrs_offset + _J_PLUS * self.rate, self.rate)
-        return measured(j, "mV"), measured(j60, "mV"), measured((j60 - j) / _J_PLUS, "mV/s")
+    def st(self) -> tuple[Measurement, Measurement, Measurement, Measurement]:
+        """J, J + 60 ms, J + 80 ms, slope between the first two (mV/s)."""
+        j, j60, j80 = (
+            _level(self.y, self.qrs_offset + after * self.rate, self.rate) for after in (0.0, _J_PLUS, _J_PLUS_LATE)
+        )
+        return measured(j, "mV"), measured(j60, "mV"), measured(j80, "mV"), measured((j60 - j) / _J_PLUS, "mV/s")
+
+    def qrs_size(self) -> tuple[Measurement, Measurement, Measurement]:
+        """Highest minus lowest point, their sum, notches of the positive deflections."""
+        if not len(self.qrs):
+            none = not_evaluable("mV", "no lead shows a QRS complex")
+            return none, none, not_evaluable("1", none.reason)
+        high, low = float(self.qrs.max()), float(self.qrs.min())
+        return measured(high - low, "mV"), measured(high + low, "mV"), measured(notches(self.qrs), "1")
+
+    def qrs_duration(self) -> Measurement:
+        """From this lead's own onset to its own offset, in ms."""
+        onset, offset = self._ends(self.beat.qrs)
+        if not math.isfinite(offset - onset):
+            return absent("ms", "no QRS complex in this lead")
+        return measured((offset - onset) / self.rate * 1000, "ms")
 
     def r_peak_time(self) -> Measurement:
         """From the lead's own QRS onset (the fused one where it has none) to its last R peak, in ms."""
@@ -118,7 +139,9 @@ def _measured_lead(name: str, beat: MedianBeat, row: int, rate: float) -> LeadMe
     lead = _Lead(beat, row, rate)
     shape = lead.shape
     p, p_positive, p_negative, p_duration = lead.p()
-    j, j60, slope = lead.st()
+    t, t_positive, t_negative, t_duration = lead.t()
+    j, j60, j80, slope = lead.st()
+    peak_to_peak, net, notched = lead.qrs_size()
     return LeadMeasurements(
         lead=name,
         p=p,
@@ -133,40 +156,33 @@ def _measured_lead(name: str, beat: MedianBeat, row: int, rate: float) -> LeadMe
         q_duration=_duration(shape.q, "Q"),
         r_duration=_duration(shape.r, "R"),
         s_duration=_duration(shape.s, "S"),
-        qs=shape.qs,
-        peak_to_peak=measured(float(np.ptp(lead.qrs)) if len(lead.qrs) else math.nan, "mV"),
+        r_prime_duration=_duration(shape.r_prime, "R'"),
+        s_prime_duration=_duration(shape.s_prime, "S'"),
+        qs=measured(float(shape.qs), "1"),
+        r_notches=notched,
+        peak_to_peak=peak_to_peak,
+        qrs_net=net,
+        qrs_duration=lead.qrs_duration(),
         r_peak_time=lead.r_peak_time(),
         j=j,
         j60=j60,
+        j80=j80,
         st_slope=slope,
-        t=lead.t(),
+        t=t,
+        t_positive=t_positive,
+        t_negative=t_negative,
+        t_duration=t_duration,
     )
 
 
 def _unmeasured_lead(name: str, reason: str) -> LeadMeasurements:
-    mv, ms = not_evaluable("mV", reason), not_evaluable("ms", reason)
-    return LeadMeasurements(
-        lead=name,
-        p=mv,
-        p_positive=mv,
-        p_negative=mv,
-        p_duration=ms,
-        q=mv,
-        r=mv,
-        s=mv,
-        r_prime=mv,
-        s_prime=mv,
-        q_duration=ms,
-        r_duration=ms,
-        s_duration=ms,
-        qs=False,
-        peak_to_peak=mv,
-        r_peak_time=ms,
-        j=mv,
-        j60=mv,
-        st_slope=not_evaluable("mV/s", reason),
-        t=mv,
-    )
+    units = {"qs": "1", "r_notches": "1", "st_slope": "mV/s", "r_peak_time": "ms"}
+    values = {
+        field.name: not_evaluable(units.get(field.name, "ms" if field.name.endswith("_duration") else "mV"), reason)
+        for field in fields(LeadMeasurements)
+        if field.name != "lead"
+    }
+    return LeadMeasurements(name, **values)
 
 
 def lead_measurements(d: Delineation, rows: Mapping[str, int]) -> dict[str, LeadMeasurements]:
@@ -208,7 +224,7 @@ def axis(d: Delineation, rows: Mapping[str, int], wave: str) -> Measurement:
 
 def _deepest(lead: LeadMeasurements) -> Measurement:
     """Depth of the S wave, or of a QS complex."""
-    depths = [m.value for m in (lead.s, lead.s_prime, lead.q if lead.qs else lead.s) if m.value is not None]
+    depths = [m.value for m in (lead.s, lead.s_prime, lead.q if lead.qs.value else lead.s) if m.value is not None]
     return measured(-min(depths), "mV") if depths else lead.s
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("wfdb")
 
 from benchmarks.delineation import FOLDS, RecordErrors, Score, add_record, load, marks_of
 from cardiomesh.ecg.delineation import delineate
-from cardiomesh.ecg.delineation.network import read_weights
+from cardiomesh.ecg.delineation.network import Segmenter
 
 pytestmark = pytest.mark.ptbxl
 
@@ -24,12 +24,9 @@ def scored(data_dir: Path) -> tuple[dict[str, Score], RecordErrors]:
     if not (data_dir / "ludb").is_dir():
         pytest.skip("needs the LUDB records 1-100 beside ptbxl/")
     scores, errors = {wave: Score() for wave in ("P", "QRS", "T")}, RecordErrors()
-    weights = []
-    for fold in range(5):
-        with (FOLDS / f"fold{fold}.npz").open("rb") as file:
-            weights.append(read_weights(file))
+    folds = [Segmenter((FOLDS / f"fold{fold}.onnx").read_bytes()) for fold in range(5)]
     for truth in load(data_dir / "ludb", range(1, 21)):
-        d = delineate(truth.millivolts, truth.rate, weights=weights[(truth.number - 1) % 5])
+        d = delineate(truth.millivolts, truth.rate, segmenter=folds[(truth.number - 1) % 5])
         add_record(scores, truth, marks_of(d))
         errors.add(truth, d)
     return scores, errors

@@ -1,28 +1,29 @@
-"""The NumPy graph is the trained PyTorch graph, and its weights are those that ship."""
+"""The network that ships is the one that was trained."""
 
 from __future__ import annotations
 
-import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cardiomesh.ecg.delineation.network import CLASSES, RATE_HZ, load_weights, probabilities, read_weights, standardise
+from cardiomesh.ecg.delineation.network import CLASSES, RATE_HZ, Segmenter, shipped, standardise
 from tests.unit.cardiomesh.ecg.delineation.synthetic import ecg
 
 
 def test_probabilities_sum_to_one_for_any_number_of_leads_and_samples() -> None:
     standard = standardise(ecg().millivolts, 500.0)
     for leads, samples in ((12, 2500), (1, 2500), (5, 777)):
-        answer = probabilities(standard[:leads, :samples])
-        assert answer.shape == (leads, samples, len(CLASSES))
-        np.testing.assert_allclose(answer.sum(axis=2), 1.0, atol=1e-5)
+        answer = shipped().probabilities(standard[:leads, :samples])
+        assert answer.shape == (len(CLASSES), leads, samples)
+        np.testing.assert_allclose(answer.sum(axis=0), 1.0, atol=1e-5)
 
 
 def test_the_order_of_the_leads_does_not_matter() -> None:
     standard = standardise(ecg().millivolts, 500.0)
     order = np.random.default_rng(2).permutation(12)
-    np.testing.assert_allclose(probabilities(standard[order]), probabilities(standard)[order], atol=1e-4)
+    straight, turned = (shipped().probabilities(x) for x in (standard, standard[order]))
+    np.testing.assert_allclose(turned, straight[:, order], atol=1e-4)
 
 
 def test_the_same_seconds_at_any_rate_look_alike() -> None:
@@ -34,41 +35,32 @@ def test_the_same_seconds_at_any_rate_look_alike() -> None:
         assert np.abs(other[:, 50 : n - 50] - reference[:, 50 : n - 50]).max() < 0.25
 
 
-def test_shipped_weights_say_where_they_come_from() -> None:
-    weights = load_weights()
-    assert "LUDB" in str(weights.provenance["data"])
-    assert sum(k.size for k in weights.kernels.values()) < 150_000
-    assert all(np.isfinite(k).all() for k in (*weights.kernels.values(), *weights.biases.values()))
+def test_the_shipped_network_says_where_it_comes_from() -> None:
+    assert "LUDB" in str(shipped().provenance["data"])
 
 
-def test_numpy_computes_what_pytorch_computes() -> None:
+def test_a_stored_network_answers_as_the_trained_one(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from export.delineator.network import CLASS_WEIGHTS, Segmenter
-    from export.delineator.weights import folded
+    from export.delineator.network import CLASS_WEIGHTS
+    from export.delineator.network import Segmenter as Trained
+    from export.delineator.weights import read, write
 
     torch.manual_seed(4)
-    model = Segmenter()
+    model = Trained()
     for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
+        if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.running_mean, std=0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
     model.eval()
     ecgs = np.random.default_rng(1).normal(size=(12, 1024)).astype(np.float32)
     with torch.inference_mode():
-        logits = model(torch.from_numpy(ecgs)[None])[0] - torch.log(torch.tensor(CLASS_WEIGHTS))[:, None]
-        expected = torch.softmax(logits, dim=1).numpy().transpose(0, 2, 1)
-    np.testing.assert_allclose(probabilities(ecgs, folded(model, {})), expected, atol=1e-5)
-
-
-def test_weights_survive_being_stored() -> None:
-    pytest.importorskip("torch")
-    from export.delineator.weights import write
-
-    weights = load_weights()
-    file = io.BytesIO()
-    write(weights, file)
-    file.seek(0)
-    again = read_weights(file)
-    assert again.provenance == weights.provenance
-    for name, kernel in weights.kernels.items():
-        np.testing.assert_array_equal(again.kernels[name], kernel)
+        logits = model(torch.from_numpy(ecgs)[None])[0] - torch.log(torch.tensor(CLASS_WEIGHTS))[:, None, None]
+        # [leads, classes, phases, frames] to [classes, leads, samples]
+        expected = torch.softmax(logits, dim=1).permute(1, 0, 3, 2).reshape(4, 12, 1024).numpy()
+    file = tmp_path / "network.onnx"
+    write(model, {"data": "none"}, file)
+    stored = Segmenter(file.read_bytes())
+    np.testing.assert_allclose(stored.probabilities(ecgs), expected, atol=1e-5)
+    assert stored.provenance == {"data": "none"}
+    with torch.inference_mode():  # and it can be trained further from the file
+        np.testing.assert_allclose(read(file)(torch.from_numpy(ecgs)[None])[0], model(torch.from_numpy(ecgs)[None])[0])
