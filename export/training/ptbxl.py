@@ -38,6 +38,8 @@ CITATION: Final = (
 LICENCE: Final = "CC BY 4.0"
 DATA_VARIABLE: Final = "CARDIOMESH_DATA"
 _PACKED_RATE_HZ: Final = 500.0
+#: Millivolts [12, n] and samples a second.
+Signal = tuple[npt.NDArray[np.float64], float]
 _SOURCE_SAMPLES: Final = 5000
 #: PTB-XL writes 300 for patients older than 89.
 _AGE_OF_THE_OLDEST: Final = 90.0
@@ -107,7 +109,7 @@ def _unpack(blob: bytes) -> npt.NDArray[np.int16]:
 def _read_packed(folder: Path) -> Iterator[Signal]:
     for path in sorted(folder.glob("signals-*.xz")):
         for record in _unpack(path.read_bytes()):
-            yield record / 1000.0, _SOURCE_RATE_HZ
+            yield record / 1000.0, _PACKED_RATE_HZ
 
 
 def import_wfdb() -> Any:
