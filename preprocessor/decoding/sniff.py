@@ -79,9 +79,11 @@ def is_contec(content: bytes) -> bool:
 
 
 def is_csv(content: bytes) -> bool:
-    """Text in lines with at least one separator in the first; no control characters."""
+    """Text in lines with at least one separator in the first that is no comment; no control characters."""
     start = content[:4096]
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # as Excel's "Unicode text"
+        start = start[: len(start) // 2 * 2].decode("utf-16", "ignore").encode()
     if not start or re.search(rb"[\0-\x08\x0e-\x1f]", start):
         return False
-    first = start.splitlines()[0]
-    return b"," in first or b";" in first or b"\t" in first
+    lines = [line for line in start.splitlines() if line.strip() and not re.match(rb"\s*(?:#|sep=)", line)]
+    return bool(lines) and any(mark in lines[0] for mark in (b",", b";", b"\t"))

@@ -39,6 +39,7 @@ _GAIN: Final = re.compile(
     r"^(?P<gain>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)?(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<unit>\S+))?$"
 )
 _FORMAT: Final = re.compile(r"^(?P<format>\d+)(?:x(?P<frame>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")
+_APPLE_DOUBLE: Final = re.compile(r"(?:^|/)(?:__MACOSX/|\._)")
 _AGE: Final = re.compile(r"<?\bage\b>?\s*[:=]?\s*(\d{1,3})\b", re.IGNORECASE)
 _SEX: Final = re.compile(r"<?\b(?:sex|gender)\b>?\s*[:=]?\s*(male|female|m|f)\b", re.IGNORECASE)
 
@@ -130,7 +131,8 @@ def _unzip(content: bytes) -> dict[str, bytes]:
     left = _MAX_UNPACKED
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            # What macOS adds (``__MACOSX/._r.hea``) is no part of the record.
+            entries = [e for e in archive.infolist() if not e.is_dir() and not _APPLE_DOUBLE.search(e.filename)]
             if len(entries) > _MAX_MEMBERS:
                 raise _refused(f"more than {_MAX_MEMBERS} files in the zip", "TOO_LARGE")
             for entry in entries:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import gzip
 import os
 import random
 import socket
@@ -26,11 +27,13 @@ from pydicom.data import get_testdata_file
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.ecg.leads import STANDARD_LEADS
+from tests.unit.preprocessor.decoding.writers import WRITERS
 from tests.unit.preprocessor.recordings import heart, zipped
 
 ROOT = Path(__file__).resolve().parents[3]
 DECODE_SECONDS = 10.0
 MEMORY_MIB = 512
+AECG = Path(__file__).parent / "decoding" / "data" / "biosig_aecg.xml.gz"
 #: Service, its worker with libraries, and what one file may take on top.
 MOST_MIB = 300 + 300 + MEMORY_MIB
 LATEST_SECONDS = DECODE_SECONDS + 20.0  # a machine under load, and a worker that has to be started again
@@ -51,6 +54,8 @@ def seeds() -> dict[str, bytes]:
         "apple": b"Name,X\nSample Rate,512 hertz\nLead,Lead I\nUnit,\xc2\xb5V\n\n"
         + "\n".join(f"{v:.1f}" for v in counts[0]).encode(),
     }
+    files.update({f"synthetic {name}": write(heart(4.0)) for name, write in WRITERS.items()})
+    files["aecg of BioSig"] = gzip.decompress(AECG.read_bytes())
     data = Path(os.environ.get("CARDIOMESH_DATA", ROOT.parent / "shared" / "data")) / "formats"
     files.update({path.name: path.read_bytes() for path in data.glob("*/*") if path.stat().st_size < 600_000})
     return files
@@ -131,6 +136,7 @@ def main() -> int:
     names, contents = sorted(files), [files[name] for name in sorted(files)]
     codes: collections.Counter[str] = collections.Counter()
     slowest, most, sent = (0.0, ""), 0.0, 0
+    kept = Path(tempfile.gettempdir()) / f"cardiomesh-fuzz-{chosen.seed}"
     service = subprocess.Popen([sys.executable, "-m", "preprocessor"], cwd=ROOT, env={**os.environ, **settings})
     try:
         with grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)]) as channel:
@@ -152,11 +158,12 @@ def main() -> int:
                 took = time.monotonic() - started
                 sent += 1
                 codes[code.name] += 1
-                slowest = max(slowest, (took, name))
+                if took > slowest[0]:
+                    slowest = (took, name)
+                    kept.write_bytes(content)
                 if sent % 20 == 0:
                     most = max(most, resident_mib(service.pid))
                 if code not in FINE or took > LATEST_SECONDS or most > MOST_MIB or service.poll() is not None:
-                    kept = Path(tempfile.gettempdir()) / f"cardiomesh-fuzz-{chosen.seed}-{sent}"
                     kept.write_bytes(content)
                     print(f"FAILED on {name}: {code.name} after {took:.1f} s, {most:.0f} MiB; input kept as {kept}")
                     return 1
@@ -164,7 +171,9 @@ def main() -> int:
         service.terminate()
         service.wait(60)
     print(f"{sent} files of {len(names)} kinds in {chosen.seconds:g} s, seed {chosen.seed}: {dict(codes)}")
-    print(f"slowest {slowest[0]:.2f} s ({slowest[1]}); most memory {most:.0f} MiB of {MOST_MIB} allowed")
+    print(
+        f"slowest {slowest[0]:.2f} s ({slowest[1]}, kept as {kept}); most memory {most:.0f} MiB of {MOST_MIB} allowed"
+    )
     return 0
 
 

@@ -153,6 +153,14 @@ def test_a_header_alone_says_what_to_send(tmp_path: Path) -> None:
         decode(as_file(written(tmp_path)["r.hea"]))
 
 
+def test_what_else_lies_in_the_zip_is_no_part_of_the_record(tmp_path: Path) -> None:
+    files = written(tmp_path)
+    zip_file = zipped({f"r/{name}": data for name, data in files.items()} | {
+        "__MACOSX/r/._r.hea": b"\0\5\x16\7", "r/._r.dat": b"\0", "r/README.txt": b"hello", "r/r.atr": b"\0\0",
+    })  # fmt: skip
+    assert decode(as_file(zip_file)).leads == STANDARD_LEADS
+
+
 def test_two_records_are_refused(tmp_path: Path) -> None:
     files = written(tmp_path)
     with pytest.raises(InvalidRequest, match="one record"):
