@@ -39,6 +39,9 @@ def train(
     initial: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from (fine-tuning); it may be a pruned network.")
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose convolutions alone are taken over (growing a network).")
+    ] = None,
     teacher_weight: Annotated[
         float | None, typer.Option(help="Share of the teacher in the targets, the rest is the labels.", min=0, max=1)
     ] = None,
@@ -69,7 +72,7 @@ def train(
             teacher_weight=teacher_weight,
         )
         folder = runs / (f"{name}-s{seed}" + (f"-{label}" if label else ""))
-        path = run(name, config, records, settings, folder, tuple(distil or ()), progress, initial)
+        path = run(name, config, records, settings, folder, tuple(distil or ()), progress, initial, features)
         typer.echo(path)
 
 

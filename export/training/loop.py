@@ -110,6 +110,14 @@ def _epoch(
     return total / len(signals)
 
 
+def _take_features(network: Hybrid, path: Path) -> None:
+    """Copy the convolutional part of a checkpoint into ``network``."""
+    try:
+        network.features.load_state_dict(load_network(path)[0].features.state_dict())
+    except RuntimeError:
+        raise CheckpointError(f"{path} holds other convolutions than the network to train") from None
+
+
 def _resume(
     path: Path, network: Hybrid, average: WeightAverage, optimiser: Any, schedule: Any, settings: TrainingSettings
 ) -> tuple[int, dict[str, Any]]:
@@ -145,11 +153,13 @@ def train(
     teacher: Sequence[Path] = (),
     progress: bool = True,
     initial: Path | None = None,
+    features: Path | None = None,
 ) -> Path:
     """Train one network into ``folder`` (checkpoint.pt, record.json) and return the checkpoint's path.
 
     ``teacher`` names the networks to learn from besides the labels (distillation), ``initial`` a checkpoint to
-    start from instead of random weights (fine-tuning).
+    start from instead of random weights (fine-tuning), ``features`` one whose convolutions alone are taken over
+    (growing a larger network on a smaller one's features).
     A run that was interrupted goes on after its last whole epoch; a finished one returns at once.
     """
     torch.set_num_threads(settings.threads)
@@ -169,6 +179,8 @@ def train(
         if started.config != config:
             raise CheckpointError(f"{initial} holds another network or other classes than {name}")
         network.load_state_dict(started.state_dict())
+    elif features is not None:
+        _take_features(network, features)
     network.to(settings.device)
     guide = Teacher.open(teacher, space, settings.device, settings.precision == "bfloat16") if teacher else None
     average = WeightAverage(network, settings.average_decay)
@@ -184,6 +196,7 @@ def train(
         "data_sha256": records.digest(),
         "teacher": [str(path) for path in teacher],
         "initial": initial.parent.name if initial else None,
+        "features": features.stem if features else None,
         "epochs": [],
     }
     if path.is_file():

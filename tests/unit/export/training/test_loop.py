@@ -132,3 +132,18 @@ def test_fine_tuning_starts_from_the_given_weights(
     other = replace(tiny_config, growth=8)
     with pytest.raises(CheckpointError, match="another network"):
         train("tiny", other, records, still, tmp_path / "d", progress=False, initial=trained)
+
+
+def test_a_larger_network_grows_on_a_smaller_ones_convolutions(
+    trained: Path, tiny_config: HybridConfig, records: Records, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    still = replace(SETTINGS, epochs=1, learning_rate=1e-12, weight_decay=0.0)
+    wider = replace(tiny_config, gru_hidden=16)
+    grown = train("tiny", wider, records, still, tmp_path / "c", progress=False, features=trained)
+    before, after = read_checkpoint(trained)["average"], read_checkpoint(grown)["average"]
+    assert torch.allclose(before["features.0.conv.weight"], after["features.0.conv.weight"], atol=1e-6)
+    assert before["embed.weight"].shape != after["embed.weight"].shape
+    with pytest.raises(CheckpointError, match="other convolutions"):
+        train("tiny", replace(tiny_config, growth=8), records, still, tmp_path / "d", progress=False, features=trained)
