@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -26,7 +27,19 @@ from preprocessor.settings import PreprocessorSettings
 
 __all__ = ["convert", "inspect"]
 
-_SHOWN = ("rhythm.heart_rate", "intervals.pr", "intervals.qrs", "intervals.qt", "intervals.qtc_fridericia", "axis.qrs")
+_SHOWN: Final[Mapping[str, str]] = {
+    "rhythm.heart_rate": "heart rate",
+    "intervals.pr": "PR",
+    "intervals.qrs": "QRS",
+    "intervals.qt": "QT",
+    "intervals.qtc_fridericia": "QTc (Fridericia)",
+    "axis.p": "P axis",
+    "axis.qrs": "QRS axis",
+    "axis.t": "T axis",
+}
+_SIGNAL_SUFFIXES: Final = frozenset({".dat", ".mat"})
+#: Where the output is no terminal, nothing is wrapped before this.
+_WIDE: Final = 200
 
 
 def inspect(
@@ -41,7 +54,7 @@ def inspect(
     if as_json:
         print(json.dumps(found.to_json() | {"measurements": list(map(_plain, measured))}, ensure_ascii=False))
     else:
-        _show(Console(), found, measured)
+        _show(Console(width=None if sys.stdout.isatty() else _WIDE), found, measured)
 
 
 def convert(
@@ -59,6 +72,9 @@ def convert(
 
 
 def _input(file: Path) -> RecordingInput:
+    header = file.with_suffix(".hea")
+    if file.suffix.lower() in _SIGNAL_SUFFIXES and header.is_file():
+        file = header  # a WFDB signal file says nothing without its header
     return RecordingInput(FileInput(read_file(file)))
 
 
@@ -86,16 +102,48 @@ def _plain(named: Named) -> dict[str, Any]:
 
 
 def _show(console: Console, found: Inspection, measured: tuple[Named, ...]) -> None:
-    device = " ".join(part for part in (found.manufacturer, found.model) if part)
-    what = f"{found.format}, {found.sampling_rate:g} Hz, {found.duration:g} s, {found.samples} samples"
-    console.print(f"[bold]{what}[/] {device}", highlight=False)
+    def line(label: str, text: str) -> None:
+        if text:
+            console.print(f"{label:<9} {text}", markup=False, highlight=False, soft_wrap=True)
+
+    recording, beat = found.recording, found.recording.median_beat
+    line("format", f"{found.title} ({found.format})")
+    line("device", " ".join(part for part in (found.manufacturer, found.model) if part))
+    age = "" if found.age_years is None else f"{found.age_years} years" + (" or older" if found.age_years >= 89 else "")
+    line("patient", ", ".join(part for part in (age, found.sex or "") if part))
+    line("recorded", found.acquired_at.isoformat(" ", "seconds") if found.acquired_at else "")
+    leads = f"{len(recording.leads)} of the 12 leads"
+    leads += f" ({len(recording.derived_leads)} of them derived)" if recording.derived_leads else ""
+    length = f"{found.sampling_rate:g} Hz, {found.duration:.5g} s ({found.samples} samples), in mV"
+    line("signal", f"{leads}, {length}")
+    if beat is not None:
+        size = f"{beat.millivolts.shape[1]} samples at {beat.sampling_rate:g} Hz"
+        line("median", f"the device's median beat, {len(beat.leads)} leads, {size}; not analysed")
+    if found.quality:
+        line("quality", f"{found.quality.grade} ({found.quality.score:.2f})")
+        for reason in found.quality.reasons:
+            line("", f"{reason.message} ({reason.code})")
+    console.print(_channel_table(found))
+    for remark in found.remarks:
+        line("note", remark)
+    for named in measured:
+        if named.key in _SHOWN:
+            value = named.value
+            shown = f"{value.value:.0f} {value.unit}" if value.status is Status.MEASURED else value.reason
+            console.print(f"{_SHOWN[named.key]:<16} {shown}", markup=False, highlight=False, soft_wrap=True)
+    for problem in found.problems:
+        text = f"cannot be analysed: {problem.field}: {problem.description} ({problem.reason})"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _channel_table(found: Inspection) -> Table:
     grades = {lead.lead: lead for lead in found.quality.leads} if found.quality else {}
     table = Table(box=None, pad_edge=False)
     for column in ("Lead", "Lowest mV", "Highest mV", "Missing", "Grade", "Why"):
         table.add_column(column)
     for channel in found.channels:
-        quality = grades.get(channel.name)
-        name = channel.name + (" (derived)" if channel.derived else "" if channel.standard else " (not one of the 12)")
+        quality = grades.get(channel.name) if channel.standard else None
+        name = channel.name + (" (derived)" if channel.derived else "" if channel.standard else " (kept apart)")
         table.add_row(
             name,
             "" if channel.lowest is None else f"{channel.lowest:.3f}",
@@ -104,15 +152,4 @@ def _show(console: Console, found: Inspection, measured: tuple[Named, ...]) -> N
             str(quality.grade) if quality else "",
             "; ".join(reason.message for reason in quality.reasons) if quality else "",
         )
-    console.print(table)
-    if found.quality:
-        console.print(f"quality {found.quality.grade} ({found.quality.score:.2f})", highlight=False)
-    for remark in found.remarks:
-        console.print(f"note: {remark}", markup=False, highlight=False)
-    for named in measured:
-        if named.key in _SHOWN:
-            value = named.value
-            shown = f"{value.value:.0f} {value.unit}" if value.status is Status.MEASURED else value.reason
-            console.print(f"{named.key.partition('.')[2]}: {shown}", markup=False, highlight=False)
-    for problem in found.problems:
-        console.print(f"[red]cannot be analysed[/] {problem.field}: {problem.description}", highlight=False)
+    return table

@@ -20,7 +20,7 @@ from cardiomesh.ecg.recording import Recording
 from cardiomesh.ecg.reversal import suspect_reversal
 from cardiomesh.errors import FieldViolation, InvalidRequest
 from preprocessor.decoding import RecordingInput, decode
-from preprocessor.decoding.registry import Isolated, decode_known
+from preprocessor.decoding.registry import Isolated, decode_known, title_of
 from preprocessor.validation import check_fitness, check_form
 
 __all__ = ["ChannelFacts", "Inspection", "inspect_recording"]
@@ -47,6 +47,7 @@ class Inspection:
 
     recording: Recording = field(repr=False)
     format: str
+    title: str
     manufacturer: str
     model: str
     age_years: int | None
@@ -66,6 +67,7 @@ class Inspection:
         quality = self.quality
         return {
             "format": self.format,
+            "title": self.title,
             "device": {"manufacturer": self.manufacturer, "model": self.model},
             "patient": {"age_years": self.age_years, "sex": self.sex},
             "acquired_at": self.acquired_at.isoformat() if self.acquired_at else None,
@@ -80,6 +82,13 @@ class Inspection:
                 {"name": c.name, "samples": c.samples, "lowest": c.lowest, "highest": c.highest, "missing": c.missing}
                 for c in self.channels
             ],
+            "median_beat": None
+            if (beat := self.recording.median_beat) is None
+            else {
+                "leads": list(beat.leads),
+                "samples": beat.millivolts.shape[1],
+                "sampling_rate": beat.sampling_rate,
+            },
             "remarks": list(self.remarks),
             "quality": None
             if quality is None
@@ -124,6 +133,7 @@ def inspect_recording(request: RecordingInput, isolated: Isolated = decode_known
     return Inspection(
         recording=recording,
         format=recording.format,
+        title=title_of(recording.format),
         manufacturer=recording.device.manufacturer,
         model=recording.device.model,
         age_years=recording.patient.age_years,

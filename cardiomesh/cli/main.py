@@ -200,7 +200,7 @@ def main() -> None:
         app()
     except CardioMeshError as error:
         err.print(f"[bold red]{error.reason}[/] ", end="")
-        err.print(str(error), markup=False, highlight=False)
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)  # one line, however narrow
         sys.exit(_exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -15,7 +15,16 @@ import numpy.typing as npt
 
 from cardiomesh.ecg.leads import INDEPENDENT_LEADS, STANDARD_LEADS, derive_limb_leads
 
-__all__ = ["MAX_AGE_YEARS", "Device", "ExtraChannel", "Patient", "Recording", "Sex", "complete_leads"]
+__all__ = [
+    "MAX_AGE_YEARS",
+    "Device",
+    "ExtraChannel",
+    "MedianBeat",
+    "Patient",
+    "Recording",
+    "Sex",
+    "complete_leads",
+]
 
 #: Ages above 89 are one group, as in HIPAA's safe-harbour rule.
 MAX_AGE_YEARS: Final = 89
@@ -49,6 +58,18 @@ class ExtraChannel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MedianBeat:
+    """The averaged beat a device made, as stored: labels as extra channels have them, ``[len(leads), n]`` in mV.
+
+    Kept apart, and never taken for the rhythm nor analysed.
+    """
+
+    leads: tuple[str, ...]
+    millivolts: Millivolts
+    sampling_rate: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Recording:
     """One ECG in millivolts.
 
@@ -67,6 +88,7 @@ class Recording:
     patient: Patient = field(default_factory=Patient)
     acquired_at: datetime | None = None
     remarks: tuple[str, ...] = ()
+    median_beat: MedianBeat | None = None
 
     @property
     def samples(self) -> int:

@@ -12,10 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cardiomesh.ecg.leads import normalise_lead
-from cardiomesh.ecg.recording import MAX_AGE_YEARS, Device, ExtraChannel, Patient, Recording, complete_leads
+from cardiomesh.ecg.recording import (
+    MAX_AGE_YEARS,
+    Device,
+    ExtraChannel,
+    MedianBeat,
+    Patient,
+    Recording,
+    complete_leads,
+)
 from cardiomesh.errors import InvalidRequest
+from preprocessor.decoding.ends import filler_span, missing_span
 
-__all__ = ["Metadata", "age_group", "assemble", "clean_text", "extra_name"]
+__all__ = ["Metadata", "age_group", "assemble", "clean_text", "extra_name", "median_beat"]
 
 # Channels that carts add to the twelve: posterior, right-sided, Frank, Nehb, Cabrera's -aVR. Any other label could
 # hold anything, a name even, and is reported by its position only.
@@ -61,30 +70,38 @@ def assemble(
     metadata: Metadata | None = None,
     voltage: Sequence[bool] | None = None,
     remarks: Sequence[str] = (),
+    apart: Sequence[ExtraChannel] = (),
+    median: MedianBeat | None = None,
+    as_sent: bool = False,
 ) -> Recording:
     """Make a Recording of channels ``[k, n]`` in millivolts, labelled as the source spells them.
 
     ``voltage`` says which channels are voltages (all, by default). A lead that comes twice is refused: nobody can
-    say which one is meant.
+    say which one is meant. Padding and filler at the ends are cut, unless the caller knows what they sent
+    (``as_sent``). ``apart`` are channels of another rate or length.
     """
     meta = metadata or Metadata()
     names = [normalise_lead(label) for label in labels]
     kept: list[int] = []
     seen: set[str] = set()
-    extra: list[ExtraChannel] = []
+    others: list[int] = []
     for position, name in enumerate(names):
-        is_voltage = voltage is None or voltage[position]
-        if name is not None and is_voltage:
-            if name in seen:
-                raise InvalidRequest.field(field_name, f"lead {name} is there twice; send it once", "DUPLICATE_LEAD")
-            seen.add(name)
-            kept.append(position)
-        else:
-            label = extra_name(labels[position], position)
-            extra.append(ExtraChannel(label, channels[position] if is_voltage else None))
+        if name is None or (voltage is not None and not voltage[position]):
+            others.append(position)
+            continue
+        if name in seen:
+            raise InvalidRequest.field(field_name, f"lead {name} is there twice; send it once", "DUPLICATE_LEAD")
+        seen.add(name)
+        kept.append(position)
     chosen = channels if len(kept) == len(channels) else channels[kept]
-    chosen, notes = _without_missing_ends(chosen)
-    remarks = [*remarks, *notes]
+    first, last, notes = (0, chosen.shape[1], []) if as_sent else _signal_span(chosen, sampling_rate)
+    if (first, last) != (0, chosen.shape[1]):
+        channels, chosen = channels[:, first:last], np.ascontiguousarray(chosen[:, first:last])
+    is_voltage = [voltage is None or voltage[k] for k in others]
+    extra = [
+        ExtraChannel(extra_name(labels[k], k), channels[k] if volts else None)
+        for k, volts in zip(others, is_voltage, strict=True)
+    ]
     leads, millivolts, derived = complete_leads([str(names[k]) for k in kept], chosen)
     return Recording(
         leads=leads,
@@ -92,19 +109,32 @@ def assemble(
         sampling_rate=sampling_rate,
         format=format_name,
         derived_leads=derived,
-        extra=tuple(extra),
+        extra=(*extra, *apart),
         device=meta.device,
         patient=meta.patient,
         acquired_at=meta.acquired_at,
-        remarks=tuple(remarks),
+        remarks=tuple(dict.fromkeys((*remarks, *notes))),
+        median_beat=median,
     )
 
 
-def _without_missing_ends(channels: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """Cut samples that are missing (NaN) in every lead at once from both ends; they are not signal."""
-    if not channels.size or not (np.isnan(channels[:, 0]).all() or np.isnan(channels[:, -1]).all()):
-        return channels, []
-    present = np.flatnonzero(~np.isnan(channels).all(axis=0))
-    if not len(present):
-        return channels, []
-    return np.ascontiguousarray(channels[:, present[0] : present[-1] + 1]), ["PADDING_REMOVED"]
+def _signal_span(leads: npt.NDArray[np.float64], rate: float) -> tuple[int, int, list[str]]:
+    """First sample and end of the signal in these leads, and what was found beside it."""
+    start, stop = missing_span(leads)
+    notes = ["PADDING_REMOVED"] if (start, stop) != (0, leads.shape[1]) else []
+    first, last = filler_span(leads[:, start:stop], rate)
+    if (first, last) != (0, stop - start):
+        notes.append("FILLER_REMOVED")
+    return start + first, start + last, notes
+
+
+def median_beat(labels: Sequence[str], millivolts: npt.NDArray[np.float64], rate: float) -> MedianBeat:
+    """The device's averaged beat, its leads named as :func:`assemble` names them, in the order they came.
+
+    Its length stays as stored; filler at its ends is missing (NaN), not signal.
+    """
+    names = tuple(normalise_lead(label) or extra_name(label, k) for k, label in enumerate(labels))
+    start, stop = filler_span(millivolts, rate)
+    beat = np.full(millivolts.shape, np.nan)
+    beat[:, start:stop] = millivolts[:, start:stop]
+    return MedianBeat(names, beat, rate)

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cardiomesh.ecg.leads import normalise_lead
-from cardiomesh.ecg.recording import Device, Patient, Recording, Sex
+from cardiomesh.ecg.recording import Device, ExtraChannel, MedianBeat, Patient, Recording, Sex
 from cardiomesh.errors import InvalidRequest
-from preprocessor.decoding.assemble import Metadata, age_group, assemble, clean_text
+from preprocessor.decoding.assemble import Metadata, age_group, assemble, clean_text, extra_name, median_beat
 from preprocessor.decoding.dicom_elements import FIELD, Dataset, malformed, open_dataset, truncated
 from preprocessor.decoding.units import millivolts_per
 
@@ -31,23 +31,27 @@ _CODED_LEADS: Final[Mapping[str, str]] = {  # CID 3001: SCP-ECG 5.6.3-9-N and IS
     "1": "I", "2": "II", "3": "V1", "4": "V2", "5": "V3", "6": "V4", "7": "V5", "8": "V6",
     "61": "III", "62": "aVR", "63": "aVL", "64": "aVF",
 }  # fmt: skip
+#: SCP-ECG's code, MDC's partition and code, or MDC's both in one number: 131072 + code.
 _LEAD_CODE: Final = re.compile(r"^(?:5\.6\.3-9-|2:)(\d{1,3})$")
+_MDC_LEADS: Final = 2 << 16
 
 _SOP_CLASS, _CONTENT_DATE, _CONTENT_TIME, _ACQUIRED = 0x00080016, 0x00080023, 0x00080033, 0x0008002A
 _ZONE, _MAKER, _MODEL = 0x00080201, 0x00080070, 0x00081090
 _BIRTH, _SEX, _AGE = 0x00100030, 0x00100040, 0x00101010
 _WAVEFORMS: Final = 0x54000100
+_OFFSET: Final = 0x00181068
 _ORIGIN, _CHANNELS, _SAMPLES, _RATE, _LABEL = 0x003A0004, 0x003A0005, 0x003A0010, 0x003A001A, 0x003A0020
 _DEFINITIONS, _BITS, _KIND, _PADDING, _DATA = 0x003A0200, 0x54001004, 0x54001006, 0x5400100A, 0x54001010
 _NAME, _SOURCE, _GAIN, _UNITS, _CORRECTION, _BASELINE = (
     0x003A0203, 0x003A0208, 0x003A0210, 0x003A0211, 0x003A0212, 0x003A0213,
 )  # fmt: skip
+_TIME_SKEW, _SAMPLE_SKEW, _STORED_BITS = 0x003A0214, 0x003A0215, 0x003A021A
 _CODE, _MEANING = 0x00080100, 0x00080104
 #: All that is ever looked at. Names, numbers and addresses of the patient are not among them.
 _TAGS: Final = frozenset({
     _SOP_CLASS, _CONTENT_DATE, _CONTENT_TIME, _ACQUIRED, _ZONE, _MAKER, _MODEL, _BIRTH, _SEX, _AGE,
-    _ORIGIN, _CHANNELS, _SAMPLES, _RATE, _LABEL, _BITS, _KIND, _PADDING, _DATA,
-    _NAME, _GAIN, _CORRECTION, _BASELINE, _CODE, _MEANING,
+    _OFFSET, _ORIGIN, _CHANNELS, _SAMPLES, _RATE, _LABEL, _BITS, _KIND, _PADDING, _DATA,
+    _NAME, _GAIN, _CORRECTION, _BASELINE, _TIME_SKEW, _SAMPLE_SKEW, _STORED_BITS, _CODE, _MEANING,
 })  # fmt: skip
 _SEQUENCES: Final = frozenset({_WAVEFORMS, _DEFINITIONS, _SOURCE, _UNITS})
 
@@ -57,6 +61,8 @@ _SAMPLE_TYPES: Final[Mapping[tuple[int, str], str]] = {
 _MAX_CHANNELS: Final = 64
 #: A padding value of 0 is also a legal sample; only a run this long, in all channels at once, is padding.
 _ZERO_PADDING_SECONDS: Final = 0.2
+#: A derived group shorter than this is an averaged beat, whatever it is called.
+_MEDIAN_SECONDS: Final = 2.0
 
 
 def is_dicom(content: bytes) -> bool:
@@ -65,84 +71,151 @@ def is_dicom(content: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """One multiplex group, not yet unpacked."""
-
-    dataset: Dataset
-    original: bool
-    median: bool
-    channels: int
-    samples: int
-    rate: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Channel:
     label: str
     factor: float
     offset: float
     voltage: bool
+    skew: float
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """One multiplex group, its samples not yet unpacked. Times are in seconds."""
+
+    dataset: Dataset
+    original: bool
+    median: bool
+    channels: tuple[_Channel, ...]
+    samples: int
+    rate: float
+    begins: float
+
+    @property
+    def leads(self) -> frozenset[str]:
+        return frozenset(name for c in self.channels if c.voltage and (name := normalise_lead(c.label)))
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.rate if self.rate > 0 else 0.0
 
 
 def decode_dicom(content: bytes) -> Recording:
-    """Read the rhythm of a DICOM ECG. The median beat, where there is one, is a group of its own and is left out."""
+    """Read the rhythm of a DICOM ECG; the median beat and groups of another time or rate are kept apart from it."""
     dataset = open_dataset(content, _TAGS, _SEQUENCES)
     if dataset.text(_SOP_CLASS) not in _ECG_CLASSES:
         raise InvalidRequest.field(FIELD, "this DICOM object is not an ECG", "NOT_AN_ECG")
     if _WAVEFORMS not in dataset.sequences:
         raise truncated()
-    group = _rhythm([_group(item) for item in dataset.sequences[_WAVEFORMS]])
-    if group.channels > _MAX_CHANNELS:
-        raise malformed(f"more than {_MAX_CHANNELS} channels")
-    channels = [_channel(item) for item in group.dataset.sequences.get(_DEFINITIONS, [])]
-    if len(channels) != group.channels:
-        raise malformed("the number of channels and their definitions differ")
-    counts = _counts(group)
-    millivolts = np.empty(counts.shape[::-1])
-    np.multiply(counts.T, np.array([[c.factor] for c in channels]), out=millivolts)
-    if any(c.offset for c in channels):
-        millivolts += np.array([[c.offset] for c in channels])
-    millivolts, remarks = _without_padding(millivolts, counts, group)
+    groups = [_group(item) for item in dataset.sequences[_WAVEFORMS]]
+    rhythm = _rhythm(groups)
+    parts = [_millivolts(group) for group in rhythm]
+    channels = [channel for group in rhythm for channel in group.channels]
+    remarks = [note for _, notes in parts for note in notes]
+    length = min(part.shape[1] for part, _ in parts)
+    if any(part.shape[1] != length for part, _ in parts):
+        raise malformed("groups of one length are padded differently")
+    others = [group for group in groups if not group.median and group not in rhythm and group.samples]
+    if others:
+        remarks.append("OTHER_GROUPS_APART")
+    skews = [channel.skew for channel in channels if channel.voltage]
+    if skews and (max(skews) - min(skews)) * rhythm[0].rate >= 1:
+        remarks.append("CHANNEL_SKEW")
     return assemble(
         labels=[c.label for c in channels],
-        channels=millivolts,
-        sampling_rate=group.rate,
+        channels=parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts]),
+        sampling_rate=rhythm[0].rate,
         format_name="dicom",
         field_name=FIELD,
         metadata=_metadata(dataset),
         voltage=[c.voltage for c in channels],
         remarks=remarks,
+        apart=[extra for group in others for extra in _apart(group)],
+        median=next((beat for group in groups if group.median and (beat := _median(group))), None),
     )
 
 
 def _group(item: Dataset) -> _Group:
-    label = item.text(_LABEL).upper()
+    label, count = item.text(_LABEL).upper(), item.unsigned(_CHANNELS)
+    rate, samples = item.number(_RATE, 0.0) or 0.0, item.unsigned(_SAMPLES)
+    original = item.text(_ORIGIN).upper() == "ORIGINAL"
+    if count > _MAX_CHANNELS:
+        raise malformed(f"more than {_MAX_CHANNELS} channels")
+    channels = [_channel(channel, rate) for channel in item.sequences.get(_DEFINITIONS, [])]
+    if len(channels) != count:
+        raise malformed("the number of channels and their definitions differ")
+    short = not original and rate > 0 and samples < _MEDIAN_SECONDS * rate
     return _Group(
         item,
-        original=item.text(_ORIGIN).upper() == "ORIGINAL",
-        median="MEDIAN" in label or "AVERAGE" in label,
-        channels=item.unsigned(_CHANNELS),
-        samples=item.unsigned(_SAMPLES),
-        rate=item.number(_RATE, 0.0) or 0.0,
+        original=original,
+        median="MEDIAN" in label or "AVERAGE" in label or short,
+        channels=tuple(channels),
+        samples=samples,
+        rate=rate,
+        begins=(item.number(_OFFSET, 0.0) or 0.0) * 1e-3,
     )
 
 
-def _rhythm(groups: list[_Group]) -> _Group:
-    """The recorded rhythm: never an averaged beat; recorded before derived; most channels, then longest."""
+def _rhythm(groups: list[_Group]) -> list[_Group]:
+    """The recorded rhythm: never an averaged beat; recorded before derived; most leads, then most channels, longest.
+
+    A General ECG may hold limb and chest leads in a group each: groups of one time and rate, of different leads, are
+    one recording.
+    """
     candidates = [g for g in groups if not g.median and g.channels and g.samples]
     if not candidates:
         raise InvalidRequest.field(FIELD, "this DICOM ECG holds no rhythm waveform", "NO_RHYTHM")
-    return max(candidates, key=lambda g: (g.original, g.channels, g.samples / g.rate if g.rate > 0 else 0.0))
+    best = max(candidates, key=lambda g: (g.original, len(g.leads), len(g.channels), g.seconds))
+    chosen, leads = [best], set(best.leads)
+    for group in candidates:
+        together = (group.rate, group.samples, group.begins) == (best.rate, best.samples, best.begins)
+        if group is not best and together and group.leads and not group.leads & leads:
+            chosen.append(group)
+            leads |= group.leads
+    return chosen
 
 
-def _channel(item: Dataset) -> _Channel:
+def _millivolts(group: _Group) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Samples ``[channels, n]``, in millivolts where they are voltages, without padding, and what was remarked."""
+    counts = _counts(group)
+    millivolts = np.empty(counts.shape[::-1])
+    np.multiply(counts.T, np.array([[c.factor] for c in group.channels]), out=millivolts)
+    if any(c.offset for c in group.channels):
+        millivolts += np.array([[c.offset] for c in group.channels])
+    return _without_padding(millivolts, counts, group)
+
+
+def _median(group: _Group) -> MedianBeat | None:
+    """An averaged beat; None where it cannot be read, for the rhythm does not depend on it."""
+    try:
+        millivolts, _ = _millivolts(group)
+    except InvalidRequest:
+        return None
+    rows = [k for k, channel in enumerate(group.channels) if channel.voltage]
+    return median_beat([group.channels[k].label for k in rows], millivolts[rows], group.rate) if rows else None
+
+
+def _apart(group: _Group) -> list[ExtraChannel]:
+    try:
+        millivolts, _ = _millivolts(group)
+    except InvalidRequest:
+        return []
+    return [
+        ExtraChannel(normalise_lead(c.label) or extra_name(c.label, k), row if c.voltage else None)
+        for k, (c, row) in enumerate(zip(group.channels, millivolts, strict=True))
+    ]
+
+
+def _channel(item: Dataset, rate: float) -> _Channel:
     label = item.text(_NAME)
     for code in item.sequences.get(_SOURCE, [])[:1]:
         value, meaning = code.text(_CODE), code.text(_MEANING)
         match = _LEAD_CODE.match(value)
+        number = match.group(1) if match else str(int(value) - _MDC_LEADS) if re.fullmatch(r"\d{6}", value) else ""
         label = (
-            _CODED_LEADS.get(match.group(1), meaning)
-            if match
+            _CODED_LEADS.get(number, meaning)
+            if match or number in _CODED_LEADS
             else next((text for text in (value, meaning, label) if normalise_lead(text)), meaning or label)
         )
     gain = item.number(_GAIN)
@@ -150,15 +223,17 @@ def _channel(item: Dataset) -> _Channel:
     baseline = item.number(_BASELINE, 0.0) or 0.0
     units = item.sequences.get(_UNITS, [])
     per_unit = millivolts_per(units[0].text(_CODE)) if units else None
+    seconds = item.number(_TIME_SKEW) or (item.number(_SAMPLE_SKEW) or 0.0) / (rate if rate > 0 else 1.0)
+    bits = item.unsigned(_STORED_BITS)
     if gain is None or per_unit is None:
         if normalise_lead(label) is None:
-            return _Channel(label, 1.0, 0.0, voltage=False)
+            return _Channel(label, 1.0, 0.0, voltage=False, skew=seconds, bits=bits)
         raise InvalidRequest.field(FIELD, "a lead has no sensitivity in a unit of voltage", "UNKNOWN_UNIT")
     # Sensitivity is units per count, the baseline is in those units (PS3.3 C.10.9.1.4).
     factor, offset = gain * correction * per_unit, baseline * per_unit
     if not (math.isfinite(factor) and math.isfinite(offset)) or factor <= 0:
         raise InvalidRequest.field(FIELD, "a lead's sensitivity is not a positive number", "BAD_SCALE")
-    return _Channel(label, factor, offset, voltage=True)
+    return _Channel(label, factor, offset, voltage=True, skew=seconds, bits=bits)
 
 
 def _counts(group: _Group) -> npt.NDArray[np.integer]:
@@ -169,11 +244,23 @@ def _counts(group: _Group) -> npt.NDArray[np.integer]:
         raise InvalidRequest.field(FIELD, "samples are neither linear 8, 16 nor 32 bit integers", "UNSUPPORTED_SAMPLES")
     start, stop = group.dataset.spans.get(_DATA, (0, 0))
     dtype = np.dtype(group.dataset.encoding.order + code)
-    needed = group.channels * group.samples
+    needed = len(group.channels) * group.samples
     if (stop - start) // dtype.itemsize < needed:
         raise truncated()
     flat = np.frombuffer(group.dataset.data, dtype=dtype, count=needed, offset=start)
-    return flat.reshape(group.samples, group.channels)
+    counts = flat.reshape(group.samples, len(group.channels))
+    stored = max((channel.bits for channel in group.channels), default=0)
+    if kind[0] == "S" and 1 < stored < bits and counts.size and counts.max() >= 1 << (stored - 1):
+        counts = _sign_extended(counts, stored)
+    return counts
+
+
+def _sign_extended(counts: npt.NDArray[np.integer], stored: int) -> npt.NDArray[np.integer]:
+    """Signed samples whose writer left the bits above those stored at 0 (12 bits in 16, say)."""
+    if counts.min() < 0 or counts.max() >= 1 << stored:
+        return counts  # those bits are in use
+    sign = 1 << (stored - 1)
+    return (counts.astype(np.int32) ^ sign) - sign
 
 
 def _without_padding(
@@ -187,7 +274,7 @@ def _without_padding(
     span = group.dataset.spans.get(_PADDING)
     if span is None or span[1] == span[0]:
         return millivolts, []
-    raw = group.dataset.data[span[0] : span[0] + counts.dtype.itemsize]
+    raw = group.dataset.data[span[0] : min(span[1], span[0] + counts.dtype.itemsize)]
     if len(raw) < counts.dtype.itemsize:
         return millivolts, []
     value = np.frombuffer(raw, dtype=counts.dtype)[0]

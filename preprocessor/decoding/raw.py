@@ -39,6 +39,7 @@ def decode_signal(signal: SignalInput) -> Recording:
         sampling_rate=signal.sampling_rate,
         format_name="signal",
         field_name=f"{_FIELD}.leads",
+        as_sent=True,
     )
 
 

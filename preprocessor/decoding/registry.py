@@ -13,10 +13,21 @@ from preprocessor.decoding import sniff, tables
 from preprocessor.decoding.contec import decode_contec
 from preprocessor.decoding.dicom import decode_dicom, is_dicom
 from preprocessor.decoding.inputs import FileInput, RecordingInput
+from preprocessor.decoding.kardia_atc import decode_atc, is_atc
 from preprocessor.decoding.raw import decode_signal
 from preprocessor.decoding.wfdb import decode_wfdb, is_wfdb, is_wfdb_header, refuse_bare_header
 
-__all__ = ["FORMATS", "MAX_SUBJECT_REF", "Format", "Isolated", "decode", "decode_file", "decode_known", "recognise"]
+__all__ = [
+    "FORMATS",
+    "MAX_SUBJECT_REF",
+    "Format",
+    "Isolated",
+    "decode",
+    "decode_file",
+    "decode_known",
+    "recognise",
+    "title_of",
+]
 
 FIELD: Final = "recording.file.content"
 MAX_SUBJECT_REF: Final = 128
@@ -47,6 +58,13 @@ def _vendor(name: str, content: bytes) -> Recording:
     return decode_vendor(name, content)
 
 
+def _cart(reader: str, content: bytes) -> Recording:
+    from preprocessor.decoding import cart_xml  # XML readers are loaded in the workers
+
+    decoded: Recording = getattr(cart_xml, reader)(content)
+    return decoded
+
+
 def _by_library(name: str, title: str, recognises: Callable[[bytes], bool]) -> Format:
     return Format(name, title, recognises, partial(_vendor, name), isolated=True)
 
@@ -66,7 +84,17 @@ FORMATS: Final = (
     _by_library("aecg", "HL7 aECG", _has_root("aecg")),
     _by_library("muse", "GE MUSE XML", _has_root("muse")),
     _by_library("sierra", "Philips Sierra XML", _has_root("sierra")),
+    _by_library("mortara", "Mortara ELI XML", sniff.is_mortara),
+    Format(
+        "cardiosoft",
+        "GE CardioSoft XML",
+        _has_root("cardiosoft"),
+        partial(_cart, "decode_cardiosoft"),
+        isolated=True,
+    ),
+    Format("schiller", "Schiller XML", _has_root("schiller"), partial(_cart, "decode_schiller"), isolated=True),
     _by_library("mfer", "MFER", sniff.is_mfer),
+    Format("kardia-atc", "AliveCor Kardia ATC", is_atc, decode_atc),
     _by_library("kardia", "AliveCor Kardia JSON", sniff.is_kardia_json),
     Format("contec", "Contec ECG90A", sniff.is_contec, decode_contec),
     Format("wfdb header", "WFDB header", is_wfdb_header, refuse_bare_header),
@@ -79,6 +107,12 @@ _BY_NAME: Final[Mapping[str, Format]] = {known.name: known for known in FORMATS}
 def recognise(content: bytes) -> Format | None:
     """The format of this content, if it is one of ours."""
     return next((known for known in FORMATS if known.recognises(content)), None)
+
+
+def title_of(name: str) -> str:
+    """A format's name as people say it; plain numbers have none but their own."""
+    known = _BY_NAME.get(name)
+    return known.title if known else name
 
 
 def decode_known(name: str, content: bytes) -> Recording:

@@ -7,7 +7,17 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["is_contec", "is_csv", "is_edf", "is_ishne", "is_kardia_json", "is_mfer", "is_scp", "xml_root"]
+__all__ = [
+    "is_contec",
+    "is_csv",
+    "is_edf",
+    "is_ishne",
+    "is_kardia_json",
+    "is_mfer",
+    "is_mortara",
+    "is_scp",
+    "xml_root",
+]
 
 _START: Final = 16_384
 _ROOT: Final = re.compile(r"<(?![?!])(?:[\w.-]+:)?([\w.-]+)")
@@ -16,6 +26,8 @@ XML_FORMATS: Final[Mapping[str, str]] = {
     "annotatedecg": "aecg",
     "restingecg": "muse",
     "restingecgdata": "sierra",
+    "cardiologyxml": "cardiosoft",
+    "com.xiriuz.sema.xml.schilleredi.schilleredi": "schiller",
 }
 
 
@@ -37,17 +49,24 @@ def xml_root(content: bytes) -> str:
     return match.group(1).lower() if match else ""
 
 
+def is_mortara(content: bytes) -> bool:
+    """Mortara ELI XML: a root called ECG, and words that only its exports have."""
+    return xml_root(content) == "ecg" and any(
+        mark in content[:_START].upper() for mark in (b"ACQUISITION_TIME", b"MORTARA", b"UNITS_PER_MV", b"ELI LINK")
+    )
+
+
 def is_scp(content: bytes) -> bool:
     """SCP-ECG: section 0 follows checksum and size, and names itself."""
     return content[16:22] == b"SCPECG" or (content[8:10] == b"\0\0" and content[14:16] in (b"\x14\x14", b"\x0d\x0d"))
 
 
 def is_edf(content: bytes) -> bool:
-    """EDF and EDF+: version 0 and a numeric header size, number of records and of signals in ASCII."""
+    """EDF and EDF+: version 0 and a number of records and of signals in ASCII."""
     if content[:8] != b"0       " or len(content) < 256:
         return False
-    sizes = (content[184:192].strip(), content[252:256].strip())
-    return all(size.isdigit() for size in sizes) and int(sizes[0]) == 256 * (int(sizes[1]) + 1)
+    # Not the header's size: writers get it wrong, and the number of signals says it.
+    return content[236:244].strip().lstrip(b"-").isdigit() and content[252:256].strip().isdigit()
 
 
 def is_ishne(content: bytes) -> bool:
@@ -56,8 +75,8 @@ def is_ishne(content: bytes) -> bool:
 
 
 def is_mfer(content: bytes) -> bool:
-    """MFER: a preamble tag (40h) that says so."""
-    return content[:1] == b"\x40" and content[2:5] == b"MFR"
+    """MFER: a preamble (tag 40h) that says so, or the byte order (tag 01h) first of all."""
+    return (content[:1] == b"\x40" and content[2:5] == b"MFR") or content[:3] in (b"\x01\x01\x00", b"\x01\x01\x01")
 
 
 def is_kardia_json(content: bytes) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 
-from cardiomesh.ecg.recording import Device, ExtraChannel, Patient, Recording, Sex
+from cardiomesh.ecg.recording import Device, ExtraChannel, MedianBeat, Patient, Recording, Sex
 from cardiomesh.errors import CardioMeshError, FieldViolation, InvalidRequest, UnfitRecording
 
 __all__ = ["read_frame", "recording_from", "write_frame"]
@@ -67,8 +67,12 @@ def _recording_frame(recording: Recording) -> tuple[dict[str, Any], list[bytes]]
         "sex": recording.patient.sex,
         "acquired_at": recording.acquired_at.isoformat() if recording.acquired_at else None,
         "remarks": recording.remarks,
+        "median": None,
     }
     arrays = [recording.millivolts, *(a for a in shown if a is not None)]
+    if (median := recording.median_beat) is not None:
+        head["median"] = [median.leads, median.millivolts.shape[1], median.sampling_rate]
+        arrays.append(median.millivolts)
     return head, [np.ascontiguousarray(a, dtype="<f8").tobytes() for a in arrays]
 
 
@@ -84,6 +88,11 @@ def recording_from(head: dict[str, Any], data: bytes) -> Recording:
     for name, length in head["extra"]:
         extra.append(ExtraChannel(name, values[used : used + length] if length else None))
         used += length
+    median: MedianBeat | None = None
+    if head["median"]:
+        names, length, rate = head["median"]
+        beat = values[used : used + len(names) * length].reshape(len(names), length)
+        median = MedianBeat(tuple(names), beat, float(rate))
     return Recording(
         leads=leads,
         millivolts=values[: len(leads) * samples].reshape(len(leads), samples),
@@ -95,6 +104,7 @@ def recording_from(head: dict[str, Any], data: bytes) -> Recording:
         patient=Patient(head["age"], cast("Sex | None", head["sex"])),
         acquired_at=datetime.fromisoformat(head["acquired_at"]) if head["acquired_at"] else None,
         remarks=tuple(head["remarks"]),
+        median_beat=median,
     )
 
 

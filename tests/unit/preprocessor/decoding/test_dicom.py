@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import zlib
 from collections.abc import Callable
@@ -51,6 +52,107 @@ def test_the_median_beat_is_never_taken_for_the_rhythm(dicom_file: bytes) -> Non
         decode(as_file(changed(dicom_file, only_median)))
 
 
+def test_the_median_beat_is_kept_apart(dicom_file: bytes) -> None:
+    reference = pydicom.dcmread(io.BytesIO(dicom_file)).waveform_array(1).T * 1e-3
+
+    def nameless(dataset: Any) -> None:
+        del dataset.WaveformSequence[1].MultiplexGroupLabel
+
+    for content in (dicom_file, changed(dicom_file, nameless)):
+        recording = decode(as_file(content))
+        assert recording.samples == 10_000
+        assert recording.median_beat is not None
+        assert (recording.median_beat.leads, recording.median_beat.sampling_rate) == (STANDARD_LEADS, 1000)
+        np.testing.assert_allclose(recording.median_beat.millivolts, reference, atol=1e-12)
+
+
+def split(dataset: Any, parts: list[list[int]]) -> None:
+    """The rhythm as groups of some of its channels each."""
+    rhythm = dataset.WaveformSequence[0]
+    counts = np.frombuffer(rhythm.WaveformData, "<i2").reshape(-1, 12)
+    groups = []
+    for rows in parts:
+        group = copy.deepcopy(rhythm)
+        group.ChannelDefinitionSequence = pydicom.Sequence([group.ChannelDefinitionSequence[k] for k in rows])
+        group.NumberOfWaveformChannels, group.WaveformData = len(rows), counts[:, rows].tobytes()
+        groups.append(group)
+    dataset.WaveformSequence = pydicom.Sequence([*groups, *list(dataset.WaveformSequence)[1:]])
+
+
+@pytest.mark.parametrize("kind", ["1.2", "1.3"])
+def test_leads_of_one_time_in_several_groups_are_one_recording(dicom_file: bytes, kind: str) -> None:
+    def part(dataset: Any) -> None:
+        dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.9.{kind}"
+        split(dataset, [list(range(6, 12)), list(range(6))])
+
+    recording = decode(as_file(changed(dicom_file, part)))
+    assert recording.leads == STANDARD_LEADS
+    assert recording.remarks == ()
+    np.testing.assert_array_equal(recording.millivolts, decode(as_file(dicom_file)).millivolts)
+
+
+def test_groups_of_other_times_or_the_same_leads_stay_apart(dicom_file: bytes) -> None:
+    def later(dataset: Any) -> None:
+        split(dataset, [list(range(12)), [1], list(range(6))])
+        dataset.WaveformSequence[2].MultiplexGroupTimeOffset = 2500
+
+    recording = decode(as_file(changed(dicom_file, later)))
+    assert recording.leads == STANDARD_LEADS
+    assert recording.remarks == ("OTHER_GROUPS_APART",)
+    assert recording.ignored_leads == ("II", *STANDARD_LEADS[:6])
+
+
+def test_skew_between_channels_is_remarked(dicom_file: bytes) -> None:
+    def skew(dataset: Any) -> None:
+        dataset.WaveformSequence[0].ChannelDefinitionSequence[4].ChannelSampleSkew = "3"
+
+    assert decode(as_file(changed(dicom_file, skew))).remarks == ("CHANNEL_SKEW",)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_twelve_bits_in_sixteen(dicom_file: bytes, signed: bool) -> None:
+    """Signed with the upper bits left at 0, as some writers do; unsigned about a baseline."""
+
+    def pack(dataset: Any) -> None:
+        group = dataset.WaveformSequence[0]
+        counts = np.frombuffer(group.WaveformData, "<i2").clip(-2048, 2047)
+        packed = counts & 0x0FFF if signed else counts + 2048
+        group.WaveformData = packed.astype("<u2").tobytes()
+        group.WaveformSampleInterpretation = "SS" if signed else "US"
+        for channel in group.ChannelDefinitionSequence:
+            channel.WaveformBitsStored = 12
+            channel.ChannelBaseline = "0" if signed else str(-2048 * float(channel.ChannelSensitivity))
+
+    reference = np.frombuffer(pydicom.dcmread(io.BytesIO(dicom_file)).WaveformSequence[0].WaveformData, "<i2")
+    expected = reference.clip(-2048, 2047).reshape(-1, 12).T * 1.25e-3
+    np.testing.assert_allclose(decode(as_file(changed(dicom_file, pack))).millivolts, expected, atol=1e-9)
+
+
+def test_unsigned_eight_bit_samples(dicom_file: bytes) -> None:
+    def narrow(dataset: Any) -> None:
+        group = dataset.WaveformSequence[0]
+        counts = np.frombuffer(group.WaveformData, "<i2") // 16
+        group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 8, "UB"
+        group.WaveformData = (counts.clip(-128, 127) + 128).astype("u1").tobytes()
+        group["WaveformData"].VR = "OB"
+        for channel in group.ChannelDefinitionSequence:
+            channel.ChannelSensitivity, channel.ChannelBaseline = "20", "-2560"
+
+    narrowed = decode(as_file(changed(dicom_file, narrow)))
+    np.testing.assert_allclose(narrowed.millivolts, decode(as_file(dicom_file)).millivolts, atol=0.0201)
+
+
+def test_a_calibration_pulse_at_the_end_is_not_signal(dicom_file: bytes) -> None:
+    def calibrate(dataset: Any) -> None:
+        group = dataset.WaveformSequence[0]
+        counts = np.frombuffer(group.WaveformData, "<i2").reshape(-1, 12).copy()
+        counts[9900:], counts[9920:9980] = 0, 800
+        group.WaveformData = counts.tobytes()
+
+    recording = decode(as_file(changed(dicom_file, calibrate)))
+    assert (recording.samples, recording.remarks) == (9900, ("FILLER_REMOVED",))
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 def test_every_encoding_gives_the_same_signal(dicom_file: bytes, syntax: Any) -> None:
     def recode(dataset: Any) -> None:
@@ -85,7 +187,7 @@ def test_sensitivity_correction_baseline_and_unit_make_millivolts(dicom_file: by
     np.testing.assert_allclose(scaled.millivolts, plain.millivolts + 500e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("scheme", ["mdc", "meaning", "label"])
+@pytest.mark.parametrize("scheme", ["mdc", "mdc number", "meaning", "label"])
 def test_leads_by_code_by_meaning_or_by_label(dicom_file: bytes, scheme: str) -> None:
     mdc = dict(zip(STANDARD_LEADS, (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), strict=True))
 
@@ -96,9 +198,10 @@ def test_leads_by_code_by_meaning_or_by_label(dicom_file: bytes, scheme: str) ->
                 channel.ChannelLabel = lead
                 continue
             source = channel.ChannelSourceSequence[0]
-            source.CodeValue = f"2:{mdc[lead]}" if scheme == "mdc" else "X1"
-            source.CodingSchemeDesignator = "MDC" if scheme == "mdc" else "99LOCAL"
-            source.CodeMeaning = "anything" if scheme == "mdc" else f"Lead {lead}"
+            code = {"mdc": f"2:{mdc[lead]}", "mdc number": f"{131072 + mdc[lead]}", "meaning": "X1"}[scheme]
+            source.CodeValue = code
+            source.CodingSchemeDesignator = "99LOCAL" if scheme == "meaning" else "MDC"
+            source.CodeMeaning = f"Lead {lead}" if scheme == "meaning" else "anything"
 
     renamed = decode(as_file(changed(dicom_file, rename)))
     np.testing.assert_array_equal(renamed.millivolts, decode(as_file(dicom_file)).millivolts)

@@ -1,4 +1,7 @@
-"""Real exports of real devices against their known content; see docs/formats.md for where each comes from."""
+"""Real exports of real devices against their known content.
+
+Where each comes from: docs/decisions/preprocessor-formats.md.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,24 @@ def test_a_calibration_pulse_is_not_signal(formats: Path) -> None:
     recording = decode(as_file((formats / "PHILIPS_SIERRA/v1_03_129DYPRG.XML").read_bytes()))
     assert recording.remarks == ("FILLER_REMOVED",)
     assert np.ptp(recording.millivolts[:, -200:], axis=0).min() > 0
+
+
+MEDIANS = {  # file → leads, samples and rate of the device's own averaged beat
+    "MUSE_XML/braveheart_example1.xml": (8, 600, 500),
+    "PHILIPS_SIERRA/v1_03_repbeats_example.xml": (12, 1200, 1000),
+    "PHILIPS_SIERRA/v1_04_3191723_ZZDEMOPTONLY_utf16.xml": (12, 1200, 500),
+    "HL7_AECG/hl7_Example_aECG.xml": (12, 599, 500),
+    "SCP/ecgtoolkit_Example.scp": (12, 599, 500),
+    "DICOM/ge_12lead_median_sample.dcm": (12, 600, 500),
+}
+
+
+@pytest.mark.parametrize("name", MEDIANS)
+def test_the_median_beat_is_kept_apart(formats: Path, name: str) -> None:
+    beat = decode(as_file((formats / name).read_bytes())).median_beat
+    assert beat is not None
+    assert (len(beat.leads), beat.millivolts.shape[1], beat.sampling_rate) == MEDIANS[name]
+    assert 0.05 < np.nanmax(np.abs(beat.millivolts)) < 5
 
 
 def test_one_recording_in_three_formats_has_one_hash(formats: Path) -> None:
