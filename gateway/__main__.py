@@ -78,7 +78,10 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         http_kserve.add_routes(app)
 
     def register(server: grpc.aio.Server) -> None:
-        gateway_pb2_grpc.add_CardioMeshServicer_to_server(CardioMeshServicer(analysis, catalogue), server)
+        servicer = CardioMeshServicer(
+            analysis, catalogue, batch_items=settings.batch_items, item_seconds=settings.default_deadline_s
+        )
+        gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
         server.add_generic_rpc_handlers((PassThrough(triton, catalogue, telemetry),))
 
     async def probe() -> Sequence[str]:

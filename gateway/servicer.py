@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.chassis.parallel import in_parallel, outcome_of
 from gateway.analysis import Analysis
 from gateway.catalogue import Catalogue
 
@@ -19,15 +21,30 @@ Context = grpc.aio.ServicerContext
 class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
     """cardiomesh.gateway.v1.CardioMesh."""
 
-    def __init__(self, analysis: Analysis, catalogue: Catalogue) -> None:
+    def __init__(self, analysis: Analysis, catalogue: Catalogue, *, batch_items: int, item_seconds: float) -> None:
         self._analysis = analysis
         self._catalogue = catalogue
+        self._batch_items = batch_items
+        self._item_seconds = item_seconds
 
     async def Analyze(
         self, request: gateway_pb2.AnalyzeRequest, context: Context[Any, Any]
     ) -> gateway_pb2.AnalyzeResponse:
         """Analyse one recording."""
         return await self._analysis.analyze(request)
+
+    async def AnalyzeBatch(
+        self, request_iterator: AsyncIterator[gateway_pb2.AnalyzeBatchRequest], context: Context[Any, Any]
+    ) -> AsyncIterator[gateway_pb2.AnalyzeBatchResponse]:
+        """Analyse many recordings, each on its own."""
+        async for answer in in_parallel(request_iterator, self._batch_item, self._batch_items):
+            yield answer
+
+    async def _batch_item(self, item: gateway_pb2.AnalyzeBatchRequest) -> gateway_pb2.AnalyzeBatchResponse:
+        outcome = await outcome_of(item.item_id, lambda: self._analysis.analyze(item.request), self._item_seconds)
+        if isinstance(outcome, types_pb2.ItemError):
+            return gateway_pb2.AnalyzeBatchResponse(item_id=item.item_id, error=outcome)
+        return gateway_pb2.AnalyzeBatchResponse(item_id=item.item_id, response=outcome)
 
     async def Explain(
         self, request: gateway_pb2.ExplainRequest, context: Context[Any, Any]

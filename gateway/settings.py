@@ -25,6 +25,7 @@ class GatewaySettings(ServiceSettings):
         Path("model_repository"), description="Folder whose model cards are read; the one Triton serves."
     )
     default_model: str = Field("hybrid_mobile", description="Model that answers when a request names none.")
+    batch_items: int = Field(8, ge=1, description="Items of one AnalyzeBatch stream that are worked on at once.")
     redis_url: str | None = Field(None, description="redis:// or rediss:// URL of the result cache; none: no cache.")
     cache_ttl_s: int = Field(3600, ge=1, description="Seconds that a result is kept.")
     cache_timeout_s: float = Field(0.1, gt=0, description="Longest wait for the cache, in seconds.")

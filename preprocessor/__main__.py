@@ -23,6 +23,7 @@ def build(settings: PreprocessorSettings, telemetry: Telemetry) -> Application:
         workers,
         quality_threshold=settings.quality_threshold,
         threads=settings.preprocessor_threads,
+        item_seconds=settings.default_deadline_s,
     )
     return Application(
         name="preprocessor",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +12,8 @@ import grpc
 from opentelemetry import trace
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
+from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.chassis.parallel import in_parallel, outcome_of
 from cardiomesh.chassis.telemetry import Telemetry, Value
 from preprocessor.decoding.isolation import WorkerPool
 from preprocessor.measuring import Named, measurements_of
@@ -23,16 +26,45 @@ __all__ = ["PreprocessorServicer"]
 class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
     """cardiomesh.preprocessor.v1.Preprocessor. Work runs in threads, so that health answers under any load."""
 
-    def __init__(self, telemetry: Telemetry, workers: WorkerPool, *, quality_threshold: float, threads: int) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        workers: WorkerPool,
+        *,
+        quality_threshold: float,
+        threads: int,
+        item_seconds: float,
+    ) -> None:
         self._telemetry = telemetry
         self._workers = workers
         self._quality_threshold = quality_threshold
+        self._threads = threads
+        self._item_seconds = item_seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
 
     async def Prepare(
         self, request: preprocessor_pb2.PrepareRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> preprocessor_pb2.PrepareResponse:
         """Prepare one recording."""
+        return await self._in_thread(request)
+
+    async def PrepareBatch(
+        self,
+        request_iterator: AsyncIterator[preprocessor_pb2.PrepareBatchRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> AsyncIterator[preprocessor_pb2.PrepareBatchResponse]:
+        """Prepare many recordings, each on its own."""
+        # One more than there are threads, so that the next item is here when a thread is free.
+        async for answer in in_parallel(request_iterator, self._batch_item, self._threads + 1):
+            yield answer
+
+    async def _batch_item(self, item: preprocessor_pb2.PrepareBatchRequest) -> preprocessor_pb2.PrepareBatchResponse:
+        outcome = await outcome_of(item.item_id, lambda: self._in_thread(item.request), self._item_seconds)
+        if isinstance(outcome, types_pb2.ItemError):
+            return preprocessor_pb2.PrepareBatchResponse(item_id=item.item_id, error=outcome)
+        return preprocessor_pb2.PrepareBatchResponse(item_id=item.item_id, response=outcome)
+
+    async def _in_thread(self, request: preprocessor_pb2.PrepareRequest) -> preprocessor_pb2.PrepareResponse:
         here = contextvars.copy_context()  # the spans made in the thread belong under this call's
         return await asyncio.get_running_loop().run_in_executor(self._pool, here.run, self._prepare, request)
 

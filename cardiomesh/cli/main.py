@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from cardiomesh.cli import show
+from cardiomesh.cli import archive, show
 from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, Client, Explanation
 from cardiomesh.errors import (
     CardioMeshError,
@@ -109,6 +109,24 @@ def analyze(
         show.answer(out, result, why, language)
         if plot is not None:
             out.print(f"{plot} ✓", style="dim", highlight=False)
+
+
+@app.command(name="analyze-batch")
+def analyze_batch(
+    paths: Annotated[list[Path], typer.Argument(help="ECG files, and folders of them.")],
+    model: Annotated[str, typer.Option(help="Model name; default: the gateway's.")] = "",
+    measure: Annotated[bool, typer.Option("--measure", help="Also measure rate, intervals and axes.")] = False,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Write here, and leave out what an earlier run has settled here.")
+    ] = None,
+    gateway: GatewayOption = "",
+) -> None:
+    """Analyse an archive: one JSON line per file, in the order they are ready. One bad file never stops the rest."""
+    files = archive.recordings_in(paths)
+    with _connect(gateway) as client, archive.opened(to) as (done, lines):
+        tally = archive.analyze_archive(client, files, lines, err, done=done, model=model, measure=measure)
+    if tally.failed or tally.refused:
+        raise typer.Exit(UNAVAILABLE if tally.failed else BAD_INPUT)
 
 
 @app.command()

@@ -11,10 +11,11 @@
 Errors are those of ``cardiomesh.errors``, as the mesh raised them.
 """
 
+from cardiomesh.client._batch import BatchItem
 from cardiomesh.client._clients import DEFAULT_TIMEOUT_S, AsyncClient, Client
 from cardiomesh.client._credentials import API_KEY_VARIABLE, Credential
 from cardiomesh.client._explanation import Explanation
-from cardiomesh.client._requests import read_file
+from cardiomesh.client._requests import RecordingArguments, read_file
 from cardiomesh.client._results import (
     Analysis,
     Attribution,
@@ -38,6 +39,7 @@ __all__ = [
     "Analysis",
     "AsyncClient",
     "Attribution",
+    "BatchItem",
     "Client",
     "Credential",
     "Criterion",
@@ -51,6 +53,7 @@ __all__ = [
     "Quality",
     "QualityReason",
     "RecordedSignal",
+    "RecordingArguments",
     "RecordingInfo",
     "ReportLine",
     "Rule",

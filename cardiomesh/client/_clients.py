@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 import grpc
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from cardiomesh.client._batch import BatchItem, answers, answers_async
 from cardiomesh.client._credentials import Credential, authorization
 from cardiomesh.client._explanation import Explanation, explanation_of, method_of
 from cardiomesh.client._requests import RecordingArguments, recording_of
@@ -104,6 +105,28 @@ class Client:
         request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
         return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout))
 
+    def analyze_batch(
+        self,
+        recordings: Iterable[tuple[str, RecordingArguments]],
+        *,
+        model: str = "",
+        model_version: int = 0,
+        bypass_cache: bool = False,
+        measure: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[BatchItem]:
+        """Analyse many recordings on one stream; each comes back as soon as it is ready, under the name it was given.
+
+        A recording that cannot be analysed comes back with its error and ends nothing. ``recordings`` is read as fast
+        as answers are taken, so an archive of any size takes little memory: ``client.analyze_batch((str(path),
+        {"file": path}) for path in paths)``. ``timeout`` is the whole stream's, a day where none is given; each
+        recording has the gateway's own deadline. Raises only what ends the stream, such as Unavailable.
+        """
+        template = gateway_pb2.AnalyzeRequest(
+            model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
+        )
+        return answers(self._opener("AnalyzeBatch", timeout), template, recordings)
+
     def explain(
         self,
         findings: str | Sequence[str],
@@ -140,6 +163,15 @@ class Client:
         """One model's card: JSON, byte for byte as published."""
         request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
         return bytes(self._call(self._stub.GetModelCard, request, "GetModelCard", timeout).card_json)
+
+    def _opener(self, method: str, timeout: float | None) -> Callable[[Any], Any]:
+        """Opens a stream of requests; its span ends with the opening, as nobody knows when the caller stops reading."""
+
+        def start(requests: Any) -> Any:
+            with traced(method, self._tracers, authorization(self._credential)) as metadata:
+                return getattr(self._stub, method)(requests, timeout=timeout, metadata=metadata)
+
+        return start
 
     def _deadline(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
@@ -197,6 +229,22 @@ class AsyncClient:
         request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
         return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout))
 
+    def analyze_batch(
+        self,
+        recordings: Iterable[tuple[str, RecordingArguments]] | AsyncIterator[tuple[str, RecordingArguments]],
+        *,
+        model: str = "",
+        model_version: int = 0,
+        bypass_cache: bool = False,
+        measure: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[BatchItem]:
+        """Analyse many recordings on one stream."""
+        template = gateway_pb2.AnalyzeRequest(
+            model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
+        )
+        return answers_async(self._opener("AnalyzeBatch", timeout), template, recordings)
+
     async def explain(
         self,
         findings: str | Sequence[str],
@@ -237,6 +285,15 @@ class AsyncClient:
         """One model's card: JSON, byte for byte as published."""
         request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
         return bytes((await self._call(self._stub.GetModelCard, request, "GetModelCard", timeout)).card_json)
+
+    def _opener(self, method: str, timeout: float | None) -> Callable[[Any], Any]:
+        """Opens a stream of requests; its span ends with the opening, as nobody knows when the caller stops reading."""
+
+        def start(requests: Any) -> Any:
+            with traced(method, self._tracers, authorization(self._credential)) as metadata:
+                return getattr(self._stub, method)(requests, timeout=timeout, metadata=metadata)
+
+        return start
 
     def _deadline(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout

@@ -10,9 +10,10 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.errors import CardioMeshError, FieldViolation, error_for_status
 
-__all__ = ["DETAILS_KEY", "code_of", "error_from_rpc", "status_details"]
+__all__ = ["DETAILS_KEY", "code_of", "error_from_item", "error_from_rpc", "item_error", "status_details"]
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
 DOMAIN: Final = "cardiomesh"
@@ -53,6 +54,25 @@ def _details(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[str, t
     except DecodeError:
         return "", ()
     return info.reason, tuple(FieldViolation(v.field, v.description, v.reason) for v in bad.field_violations)
+
+
+def item_error(error: CardioMeshError) -> types_pb2.ItemError:
+    """An error of one item of a stream, where the call itself goes on."""
+    return types_pb2.ItemError(
+        status=error.status,
+        reason=error.reason,
+        message=str(error),
+        violations=[
+            types_pb2.FieldViolation(field=v.field, description=v.description, reason=v.reason)
+            for v in error.violations[:_MAX_VIOLATIONS]
+        ],
+    )
+
+
+def error_from_item(error: types_pb2.ItemError) -> CardioMeshError:
+    """The error an item had, as the same class that was raised at the other end."""
+    violations = tuple(FieldViolation(v.field, v.description, v.reason) for v in error.violations)
+    return error_for_status(error.status, error.message, error.reason, violations)
 
 
 def error_from_rpc(error: grpc.RpcError) -> CardioMeshError:

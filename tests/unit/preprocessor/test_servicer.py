@@ -21,7 +21,7 @@ from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import InvalidRequest, UnfitRecording
 from cardiomesh.rpc.channel import dial
-from cardiomesh.rpc.status import error_from_rpc
+from cardiomesh.rpc.status import error_from_item, error_from_rpc
 from preprocessor.__main__ import build
 from preprocessor.settings import PreprocessorSettings
 from tests.unit.preprocessor.recordings import heart
@@ -172,3 +172,34 @@ async def test_no_planted_identifier_leaves_in_an_error_or_a_span(
     seen = str(caught.value) + repr(caught.value.violations) + repr([s.to_json() for s in spans.get_finished_spans()])
     assert "Zach" not in seen
     assert "Wqzx" not in seen
+
+
+async def batch(
+    service: RunningService, items: dict[str, types_pb2.Recording]
+) -> dict[str, preprocessor_pb2.PrepareBatchResponse]:
+    async def requests() -> AsyncIterator[preprocessor_pb2.PrepareBatchRequest]:
+        for item_id, recording in items.items():
+            request = preprocessor_pb2.PrepareRequest(recording=recording)
+            yield preprocessor_pb2.PrepareBatchRequest(item_id=item_id, request=request)
+
+    async with dial(service.grpc_address) as channel:
+        answers = preprocessor_pb2_grpc.PreprocessorStub(channel).PrepareBatch(requests(), timeout=60)
+        return {answer.item_id: answer async for answer in answers}
+
+
+async def test_a_batch_answers_each_as_if_alone_and_bad_items_end_nothing(service: RunningService) -> None:
+    good = {f"good {k}": signal(samples=heart(seed=k).tobytes()) for k in range(6)}
+    bad = {f"bad {case}": make() for case, (make, _, _) in BAD.items()}
+    mixed = dict(sorted({**good, **bad}.items(), key=lambda pair: pair[0][::-1]))
+    answers = await batch(service, mixed)
+    assert answers.keys() == mixed.keys()
+    for item_id, recording in good.items():
+        assert answers[item_id].response == await prepare(service, recording)
+    for case, (_, error, reason) in BAD.items():
+        refusal = error_from_item(answers[f"bad {case}"].error)
+        assert type(refusal) is error
+        assert reason in [violation.reason for violation in refusal.violations]
+
+
+async def test_an_empty_batch_is_over_at_once(service: RunningService) -> None:
+    assert await batch(service, {}) == {}

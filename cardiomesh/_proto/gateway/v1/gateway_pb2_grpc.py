@@ -40,6 +40,11 @@ class CardioMeshStub:
                 request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeRequest.SerializeToString,
                 response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeBatch = channel.stream_stream(
+                '/cardiomesh.gateway.v1.CardioMesh/AnalyzeBatch',
+                request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchRequest.SerializeToString,
+                response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_stream(
                 '/cardiomesh.gateway.v1.CardioMesh/Explain',
                 request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.ExplainRequest.SerializeToString,
@@ -68,6 +73,15 @@ class CardioMeshServicer:
 
     def Analyze(self, request, context):
         """Analyses one recording with one model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeBatch(self, request_iterator, context):
+        """Analyses many recordings, each on its own, for back-loading archives. An item that cannot be analysed gives its
+        error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+        read no faster than they are worked off and taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +122,11 @@ def add_CardioMeshServicer_to_server(servicer, server):
                     servicer.Analyze,
                     request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeRequest.FromString,
                     response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeResponse.SerializeToString,
+            ),
+            'AnalyzeBatch': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnalyzeBatch,
+                    request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchRequest.FromString,
+                    response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchResponse.SerializeToString,
             ),
             'Explain': grpc.unary_stream_rpc_method_handler(
                     servicer.Explain,
@@ -158,6 +177,33 @@ class CardioMesh:
             '/cardiomesh.gateway.v1.CardioMesh/Analyze',
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeRequest.SerializeToString,
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeBatch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cardiomesh.gateway.v1.CardioMesh/AnalyzeBatch',
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchRequest.SerializeToString,
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

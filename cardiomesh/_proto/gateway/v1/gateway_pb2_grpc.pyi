@@ -35,6 +35,11 @@ class CardioMeshStub:
     def __new__(cls, channel: _aio.Channel) -> CardioMeshAsyncStub: ...
     Analyze: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AnalyzeRequest, _gateway_pb2.AnalyzeResponse]
     """Analyses one recording with one model."""
+    AnalyzeBatch: _grpc.StreamStreamMultiCallable[_gateway_pb2.AnalyzeBatchRequest, _gateway_pb2.AnalyzeBatchResponse]
+    """Analyses many recordings, each on its own, for back-loading archives. An item that cannot be analysed gives its
+    error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+    read no faster than they are worked off and taken.
+    """
     Explain: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]
     """Explains findings on one recording; parts are streamed as they are ready."""
     GetResult: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetResultRequest, _gateway_pb2.GetResultResponse]
@@ -51,6 +56,11 @@ class CardioMeshAsyncStub(CardioMeshStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Analyze: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AnalyzeRequest, _gateway_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Analyses one recording with one model."""
+    AnalyzeBatch: _aio.StreamStreamMultiCallable[_gateway_pb2.AnalyzeBatchRequest, _gateway_pb2.AnalyzeBatchResponse]  # type: ignore[assignment]
+    """Analyses many recordings, each on its own, for back-loading archives. An item that cannot be analysed gives its
+    error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+    read no faster than they are worked off and taken.
+    """
     Explain: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]  # type: ignore[assignment]
     """Explains findings on one recording; parts are streamed as they are ready."""
     GetResult: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetResultRequest, _gateway_pb2.GetResultResponse]  # type: ignore[assignment]
@@ -70,6 +80,17 @@ class CardioMeshServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.AnalyzeResponse, _abc.Awaitable[_gateway_pb2.AnalyzeResponse]]:
         """Analyses one recording with one model."""
+
+    @_abc_1.abstractmethod
+    def AnalyzeBatch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gateway_pb2.AnalyzeBatchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.AnalyzeBatchResponse], _abc.AsyncIterator[_gateway_pb2.AnalyzeBatchResponse]]:
+        """Analyses many recordings, each on its own, for back-loading archives. An item that cannot be analysed gives its
+        error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+        read no faster than they are worked off and taken.
+        """
 
     @_abc_1.abstractmethod
     def Explain(

@@ -40,6 +40,11 @@ class PreprocessorStub:
                 request_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareRequest.SerializeToString,
                 response_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareResponse.FromString,
                 _registered_method=True)
+        self.PrepareBatch = channel.stream_stream(
+                '/cardiomesh.preprocessor.v1.Preprocessor/PrepareBatch',
+                request_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchRequest.SerializeToString,
+                response_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchResponse.FromString,
+                _registered_method=True)
 
 
 class PreprocessorServicer:
@@ -53,6 +58,15 @@ class PreprocessorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PrepareBatch(self, request_iterator, context):
+        """Prepares many recordings, each on its own, for back-loading archives. An item that cannot be prepared gives its
+        error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+        read no faster than they are worked off and taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PreprocessorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +74,11 @@ def add_PreprocessorServicer_to_server(servicer, server):
                     servicer.Prepare,
                     request_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareRequest.FromString,
                     response_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareResponse.SerializeToString,
+            ),
+            'PrepareBatch': grpc.stream_stream_rpc_method_handler(
+                    servicer.PrepareBatch,
+                    request_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchRequest.FromString,
+                    response_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class Preprocessor:
             '/cardiomesh.preprocessor.v1.Preprocessor/Prepare',
             cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareRequest.SerializeToString,
             cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareBatch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cardiomesh.preprocessor.v1.Preprocessor/PrepareBatch',
+            cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchRequest.SerializeToString,
+            cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

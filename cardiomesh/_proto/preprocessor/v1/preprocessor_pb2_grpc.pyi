@@ -35,6 +35,11 @@ class PreprocessorStub:
     def __new__(cls, channel: _aio.Channel) -> PreprocessorAsyncStub: ...
     Prepare: _grpc.UnaryUnaryMultiCallable[_preprocessor_pb2.PrepareRequest, _preprocessor_pb2.PrepareResponse]
     """Prepares one recording. INVALID_ARGUMENT with field violations when it is unreadable or unfit."""
+    PrepareBatch: _grpc.StreamStreamMultiCallable[_preprocessor_pb2.PrepareBatchRequest, _preprocessor_pb2.PrepareBatchResponse]
+    """Prepares many recordings, each on its own, for back-loading archives. An item that cannot be prepared gives its
+    error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+    read no faster than they are worked off and taken.
+    """
 
 @_typing.type_check_only
 class PreprocessorAsyncStub(PreprocessorStub):
@@ -43,6 +48,11 @@ class PreprocessorAsyncStub(PreprocessorStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Prepare: _aio.UnaryUnaryMultiCallable[_preprocessor_pb2.PrepareRequest, _preprocessor_pb2.PrepareResponse]  # type: ignore[assignment]
     """Prepares one recording. INVALID_ARGUMENT with field violations when it is unreadable or unfit."""
+    PrepareBatch: _aio.StreamStreamMultiCallable[_preprocessor_pb2.PrepareBatchRequest, _preprocessor_pb2.PrepareBatchResponse]  # type: ignore[assignment]
+    """Prepares many recordings, each on its own, for back-loading archives. An item that cannot be prepared gives its
+    error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+    read no faster than they are worked off and taken.
+    """
 
 class PreprocessorServicer(metaclass=_abc_1.ABCMeta):
     """Decodes, checks, grades and conditions recordings. Holds no state."""
@@ -54,5 +64,16 @@ class PreprocessorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_preprocessor_pb2.PrepareResponse, _abc.Awaitable[_preprocessor_pb2.PrepareResponse]]:
         """Prepares one recording. INVALID_ARGUMENT with field violations when it is unreadable or unfit."""
+
+    @_abc_1.abstractmethod
+    def PrepareBatch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_preprocessor_pb2.PrepareBatchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_preprocessor_pb2.PrepareBatchResponse], _abc.AsyncIterator[_preprocessor_pb2.PrepareBatchResponse]]:
+        """Prepares many recordings, each on its own, for back-loading archives. An item that cannot be prepared gives its
+        error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
+        read no faster than they are worked off and taken.
+        """
 
 def add_PreprocessorServicer_to_server(servicer: PreprocessorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
