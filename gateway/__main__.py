@@ -25,6 +25,7 @@ from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
+from gateway.store import Journal, Ledger, LedgerKeys, WhenDown, migrate, open_engine
 
 log = logging.getLogger("cardiomesh.gateway")
 
@@ -52,6 +53,19 @@ def _authenticator(settings: GatewaySettings) -> Authenticator:
     return authenticator
 
 
+def _ledger(settings: GatewaySettings, telemetry: Telemetry) -> Ledger | None:
+    if settings.store_url is None or settings.store_key is None:
+        log.warning("nothing is recorded: there is no audit trail without CARDIOMESH_STORE_URL")
+        return None
+    journal = None
+    if settings.store_when_down is WhenDown.JOURNAL and settings.store_journal is not None:
+        journal = Journal(settings.store_journal, settings.store_journal_bytes)
+    engine = open_engine(settings.store_url.get_secret_value(), settings.store_timeout_s)
+    return Ledger(
+        engine, LedgerKeys.read(settings.store_key), telemetry, journal=journal, timeout_s=settings.store_timeout_s
+    )
+
+
 def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
@@ -68,7 +82,8 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     catalogue = Catalogue(settings.model_repository, triton, settings.default_model)
     inference = Inference(triton, telemetry)
     analysis = Analysis(catalogue, cache, inference, preprocessor, explainer, telemetry)
-    door = Door(_authenticator(settings))
+    ledger = _ledger(settings, telemetry)
+    door = Door(_authenticator(settings), ledger)
 
     http = HttpApi(analysis, telemetry, settings.default_deadline_s)
     http_kserve = HttpPassThrough(settings.triton_http_address, catalogue, telemetry, settings.default_deadline_s)
@@ -91,7 +106,13 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
             missing.append("preprocessor")
         return missing
 
+    async def start() -> None:
+        if ledger is not None and settings.store_migrate:
+            await migrate(ledger.engine)
+
     async def close() -> None:
+        if ledger is not None:
+            await ledger.close()
         await http_kserve.close()
         await cache.close()
         for channel in (triton, preprocessor, explainer):
@@ -105,6 +126,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         routes=routes,
         door=door.enter,
         middlewares=(door.middleware,),
+        start=start,
         close=close,
     )
 

@@ -22,7 +22,7 @@ from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, ResultMismatch, Unavailable
 from gateway.cache import ResultCache, cache_key
 from gateway.catalogue import Catalogue, Model
-from gateway.door import current_caller
+from gateway.door import current_call
 from gateway.findings import findings
 from gateway.flights import Flights
 from gateway.inference import Inference
@@ -114,6 +114,7 @@ class Analysis:
                 answer.CopyFrom(shared)
                 answer.from_cache = shared.from_cache or not mine
         answer.timing.CopyFrom(watch.timing())
+        await current_call().answered(answer, recording.subject_ref)
         return answer
 
     async def _answer_afresh(
@@ -209,9 +210,9 @@ class Analysis:
         """An earlier answer, while it is kept."""
         if not result_id:
             raise InvalidRequest.field("result_id", "must not be empty", "MISSING")
-        answer = await self._cache.get(self._id_key(result_id), Answer)
+        answer = await self._cache.get(self._id_key(result_id), Answer) or await current_call().kept(result_id)
         if answer is None:
-            if not self._cache.available:
+            if not self._cache.available and not current_call().keeps:
                 raise Unavailable("earlier results cannot be reached")
             raise NotFound("no such result; results are kept for a limited time")
         answer.from_cache = True
@@ -251,11 +252,11 @@ class Analysis:
     def _prepared_key(self, recording: types_pb2.Recording, wish: _Wish, model: Model) -> str:
         kind = "measured" if wish.measurements else "prep"
         version = model.card.input.preprocessing_version
-        return cache_key(current_caller().tenant, kind, version, _recording_digest(recording))
+        return cache_key(current_call().tenant, kind, version, _recording_digest(recording))
 
     def _result_key(self, prepared: Prepared, model: Model) -> str:
         return cache_key(
-            current_caller().tenant,
+            current_call().tenant,
             "result",
             prepared.preprocessing_version,
             model.card.name,
@@ -265,7 +266,7 @@ class Analysis:
         )
 
     def _id_key(self, result_id: str) -> str:
-        return cache_key(current_caller().tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
+        return cache_key(current_call().tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
 
 
 def _complete(answer: Answer, prepared: Prepared) -> Answer:

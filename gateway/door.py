@@ -1,43 +1,150 @@
-"""The gateway's door, for gRPC and HTTP alike: nobody gets past it unknown, and nothing it does not list is offered."""
+"""The gateway's door, for gRPC and HTTP alike: nobody gets past it unknown, and what they do is written down."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.chassis.http import OPERATIONS
-from cardiomesh.errors import PermissionDenied
-from gateway.identity import HTTP_ROUTES, Authenticator, Caller, Peer, permit
+from cardiomesh.errors import CardioMeshError, PermissionDenied
+from gateway.identity import AUDITED, HTTP_ROUTES, STREAMS, Authenticator, Caller, Peer, permit
+from gateway.store import AuditRecord, Entry, Ledger, StoredAnswer
 
-__all__ = ["Door", "current_caller"]
-
-_caller: ContextVar[Caller] = ContextVar("cardiomesh_caller")
+__all__ = ["Call", "Door", "current_call"]
 
 
-def current_caller() -> Caller:
-    """Whoever made the call being served; LookupError outside of one."""
-    return _caller.get()
+@dataclass(slots=True)
+class Call:
+    """One call in progress: whose it is, and what of it has been written down."""
+
+    caller: Caller
+    method: str
+    ledger: Ledger | None
+    #: The model that was asked, where no answer names it.
+    model: str = ""
+    recorded: bool = False
+
+    @property
+    def tenant(self) -> str:
+        """Whose results these are."""
+        return self.caller.tenant
+
+    @property
+    def keeps(self) -> bool:
+        """Whether answers outlive the cache."""
+        return self.ledger is not None
+
+    async def kept(self, result_id: str) -> gateway_pb2.AnalyzeResponse | None:
+        """An answer of this tenant from the store; Unavailable when it cannot be asked."""
+        if self.ledger is None:
+            return None
+        found = await self.ledger.answer(self.tenant, result_id)
+        return None if found is None else gateway_pb2.AnalyzeResponse.FromString(found)
+
+    async def answered(self, answer: gateway_pb2.AnalyzeResponse, subject_ref: str) -> None:
+        """Return when the audit record of an answer, and the answer itself, are durable; only then may it be given."""
+        self.recorded = True
+        if self.ledger is None:
+            return
+        record = AuditRecord(
+            caller=self.caller.name,
+            tenant=self.tenant,
+            proof=self.caller.proof,
+            method=self.method,
+            outcome="OK",
+            subject=self.ledger.pseudonyms.lookup(self.tenant, subject_ref),
+            model=answer.model.name,
+            model_version=answer.model.version,
+            card_digest=answer.model.card_digest,
+            result_id=answer.result_id,
+            from_cache=answer.from_cache,
+        )
+        await self.ledger.write(Entry(record, None if answer.from_cache else _stored(answer)))
+
+    def record(self, outcome: str) -> Entry:
+        """What is written of a call that gave no answer on a recording."""
+        return Entry(
+            AuditRecord(
+                caller=self.caller.name,
+                tenant=self.tenant,
+                proof=self.caller.proof,
+                method=self.method,
+                outcome=outcome,
+                model=self.model,
+            )
+        )
+
+
+def _stored(answer: gateway_pb2.AnalyzeResponse) -> StoredAnswer:
+    kept = gateway_pb2.AnalyzeResponse()
+    kept.CopyFrom(answer)
+    kept.ClearField("signal")
+    return StoredAnswer(
+        result_id=answer.result_id,
+        signal_hash=answer.signal_hash,
+        model=answer.model.name,
+        model_version=answer.model.version,
+        computed_at=answer.computed_at.ToJsonString().replace("Z", "+00:00"),
+        answer=kept.SerializeToString(),
+    )
+
+
+_call: ContextVar[Call] = ContextVar("cardiomesh_call")
+
+
+def current_call() -> Call:
+    """The call being served; LookupError outside of one."""
+    return _call.get()
 
 
 class Door:
-    """Authenticates and authorises every call."""
+    """Authenticates, authorises and records every call."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, ledger: Ledger | None) -> None:
         self._authenticator = authenticator
+        self._ledger = ledger
 
     @asynccontextmanager
     async def enter(
         self, method: str, metadata: Mapping[str, str], peer: Mapping[str, Iterable[bytes]]
     ) -> AsyncIterator[None]:
-        """Surround one call of ``method`` (``/package.Service/Method``); raises Unauthenticated or PermissionDenied."""
+        """Surround one call of ``method`` (``/package.Service/Method``); raises Unauthenticated or PermissionDenied.
+
+        A call of which nothing is known to have been recorded is recorded before it may end well. One that fails is
+        recorded too, but its error is not held back for that. Callers who are nobody leave no record: a flood of them
+        would be a flood of records.
+        """
         caller = await self._authenticator.caller(metadata, Peer.of(peer))
-        permit(caller, method)
-        _caller.set(caller)
-        yield
+        call = Call(caller, method, self._ledger)
+        try:
+            permit(caller, method)
+            _call.set(call)
+            if method in STREAMS:
+                await self._write(call, "STARTED")
+            yield
+        except (CardioMeshError, TimeoutError, asyncio.CancelledError, GeneratorExit) as error:
+            self._submit(call, _outcome(error))
+            raise
+        except Exception:
+            self._submit(call, CardioMeshError.reason)
+            raise
+        if not call.recorded or method in STREAMS:
+            await self._write(call, "OK")
+
+    async def _write(self, call: Call, outcome: str) -> None:
+        if self._ledger is not None and call.method in AUDITED:
+            await self._ledger.write(call.record(outcome))
+
+    def _submit(self, call: Call, outcome: str) -> None:
+        if self._ledger is not None and (call.method in AUDITED or outcome == PermissionDenied.reason):
+            self._ledger.submit(call.record(outcome))
 
     @property
     def middleware(self) -> Middleware:
@@ -57,3 +164,9 @@ class Door:
                 return await handler(request)
 
         return guarded
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, CardioMeshError):
+        return error.reason
+    return "DEADLINE_EXCEEDED" if isinstance(error, TimeoutError) else "CANCELLED"

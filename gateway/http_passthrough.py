@@ -12,6 +12,7 @@ from yarl import URL
 from cardiomesh.chassis.telemetry import Telemetry, extract, inject
 from cardiomesh.errors import DeadlineExceeded, NotFound, PermissionDenied, Unavailable
 from gateway.catalogue import Catalogue
+from gateway.door import current_call
 
 __all__ = ["HttpPassThrough"]
 
@@ -50,6 +51,7 @@ class HttpPassThrough:
         name = request.match_info.get("model")
         if name is not None and name not in self._catalogue.graphs():
             raise NotFound(f"no model {name!r} is published here")
+        current_call().model = name or ""
         route = request.match_info.route.resource
         facts = {"http.route": route.canonical if route else "/v2"}
         body = await request.read()

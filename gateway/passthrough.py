@@ -15,6 +15,7 @@ from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import InvalidRequest, NotFound
 from gateway.catalogue import Catalogue
+from gateway.door import current_call
 from gateway.identity import POLICY
 
 __all__ = ["SERVICE", "PassThrough", "model_name"]
@@ -85,6 +86,7 @@ class PassThrough(grpc.GenericRpcHandler):
         name = model_name(request)
         if name not in self._catalogue.graphs():
             raise NotFound(f"no model {name!r} is published here")
+        current_call().model = name
 
 
 def model_name(request: bytes) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from cardiomesh.chassis.settings import ServiceSettings
 from gateway.identity import Role
 from gateway.identity.caller import TENANT_PATTERN
+from gateway.store import WhenDown
 
 __all__ = ["GatewaySettings"]
 
@@ -32,6 +33,17 @@ class GatewaySettings(ServiceSettings):
     cache_cool_down_s: float = Field(
         2.0, gt=0, description="After a failure, seconds during which the cache is not even asked."
     )
+    store_url: SecretStr | None = Field(
+        None, description="sqlite:///… or postgresql://… URL of studies, answers and the audit trail; none: not kept."
+    )
+    store_key: Path | None = Field(None, description="File of 32 random bytes or more behind the audit trail.")
+    store_timeout_s: float = Field(2.0, gt=0, description="Longest wait for the store, in seconds.")
+    store_when_down: WhenDown = Field(
+        WhenDown.REFUSE, description="refuse: no record, no answer; journal: to a local file that is replayed."
+    )
+    store_journal: Path | None = Field(None, description="That file; on a disk that outlives the process.")
+    store_journal_bytes: int = Field(256 * 1024 * 1024, ge=1, description="Largest that the journal may become.")
+    store_migrate: bool = Field(False, description="Bring the store's tables up to date at start.")
     identities: Path | None = Field(None, description="File of hashed API keys and known client certificates.")
     jwks: str | None = Field(None, description="https:// URL or file of the key set that signs bearer tokens.")
     jwt_issuer: str | None = Field(None, description="Issuer that a bearer token must name.")
@@ -43,6 +55,14 @@ class GatewaySettings(ServiceSettings):
         frozenset(), description='Roles of callers that show nothing, as JSON: ["reader"]. Empty: they are refused.'
     )
     anonymous_tenant: str = Field("default", pattern=TENANT_PATTERN, description="Tenant of such callers.")
+
+    @model_validator(mode="after")
+    def _store_is_whole(self) -> GatewaySettings:
+        if self.store_url is not None and self.store_key is None:
+            raise ValueError("store_url needs store_key")
+        if self.store_when_down is WhenDown.JOURNAL and self.store_journal is None:
+            raise ValueError("store_when_down=journal needs store_journal")
+        return self
 
     @model_validator(mode="after")
     def _tokens_are_whole(self) -> GatewaySettings:

@@ -84,6 +84,11 @@ METRICS: Final[dict[str, MetricSpec]] = {
         _LATENCY_MS,
     ),
     "cache_lookups": MetricSpec("counter", "{lookup}", "Cache look-ups by outcome.", ("cardiomesh.cache",)),
+    "audit_commit_duration": MetricSpec(
+        "histogram", "ms", "Duration of one transaction of the audit trail, many calls in it.", (), _LATENCY_MS
+    ),
+    "audit_waiting": MetricSpec("gauge", "{call}", "Calls that wait for their audit record."),
+    "audit_journaled": MetricSpec("gauge", "1", "Whether records wait in the local journal."),
     "recordings": MetricSpec(
         "counter", "{recording}", "Recordings prepared.", ("cardiomesh.format", "cardiomesh.quality_grade")
     ),

@@ -38,7 +38,7 @@ async def _nothing_missing() -> Sequence[str]:
     return ()
 
 
-async def _nothing_to_close() -> None:
+async def _nothing_to_do() -> None:
     return None
 
 
@@ -59,8 +59,10 @@ class Application:
     door: Door = open_door
     #: Around every HTTP route, inside the one that turns errors into problems.
     middlewares: tuple[Middleware, ...] = ()
+    #: Done before the first call is taken.
+    start: Callable[[], Awaitable[None]] = _nothing_to_do
     #: Releases what was opened.
-    close: Callable[[], Awaitable[None]] = _nothing_to_close
+    close: Callable[[], Awaitable[None]] = _nothing_to_do
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ async def running(
         if credentials is None
         else server.add_secure_port(settings.grpc_address, credentials)
     )
+    await application.start()
     await server.start()
     web_app = operations_app(health, telemetry, settings.max_message_bytes, application.middlewares)
     application.routes(web_app)

@@ -1,4 +1,4 @@
-"""The key that opens an embedded mesh to whoever may read its directory: made once, kept, never sent anywhere else."""
+"""What an embedded mesh keeps of its own: the key that opens it, and the store with its secret. Made once, kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-__all__ = ["development_key", "write_identities"]
+__all__ = ["development_key", "store_settings", "write_identities"]
 
 _KEY: Final = "api-key"
 _IDENTITIES: Final = "identities.json"
@@ -43,6 +43,19 @@ def write_identities(directory: Path) -> Path:
     }
     _write_privately(path, json.dumps({"keys": [entry]}, indent=1) + "\n")
     return path
+
+
+def store_settings(directory: Path) -> dict[str, str]:
+    """The gateway's settings for studies, answers and the audit trail in this directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    key = directory / "store-key"
+    if not key.exists():
+        _write_privately(key, secrets.token_hex(32))
+    return {
+        "CARDIOMESH_STORE_URL": f"sqlite:///{directory / 'store.sqlite'}",
+        "CARDIOMESH_STORE_KEY": str(key),
+        "CARDIOMESH_STORE_MIGRATE": "true",
+    }
 
 
 def _write_privately(path: Path, text: str) -> None:

@@ -23,7 +23,7 @@ from typing import Final, Self
 
 from cardiomesh.local import parts as part
 from cardiomesh.local.control import MeshStatus, down, mesh_directory, status
-from cardiomesh.local.development import development_key, write_identities
+from cardiomesh.local.development import development_key, store_settings, write_identities
 from cardiomesh.local.errors import EXIT_ALREADY_RUNNING, MeshError, MeshFailed
 from cardiomesh.local.plan import Child, Plan, Restart
 from cardiomesh.local.process import last_lines
@@ -180,6 +180,8 @@ class Mesh:
         environment = dict(self._environment)
         if not (os.environ | environment).keys() & _WHO_MAY_CALL:
             environment["CARDIOMESH_IDENTITIES"] = str(write_identities(self.directory))
+        if "CARDIOMESH_STORE_URL" not in os.environ | environment:
+            environment |= store_settings(self.directory)
         for name in self._parts:
             if name in part.SERVICES:
                 children.append(part.service(name, self.model_repository, addresses, environment))

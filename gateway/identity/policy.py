@@ -9,7 +9,7 @@ from typing import Final
 from cardiomesh.errors import PermissionDenied
 from gateway.identity.caller import Caller, Role
 
-__all__ = ["HTTP_ROUTES", "POLICY", "permit"]
+__all__ = ["AUDITED", "HTTP_ROUTES", "POLICY", "STREAMS", "permit"]
 
 _MESH: Final = "/cardiomesh.gateway.v1.CardioMesh/"
 _KSERVE: Final = "/inference.GRPCInferenceService/"
@@ -51,6 +51,13 @@ POLICY: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         _KSERVE + "TraceSetting": _OPERATOR,
         _KSERVE + "LogSettings": _OPERATOR,
     }
+)
+
+#: What touches a recording, an answer or the models leaves a record; what everybody may look at does not.
+AUDITED: Final[frozenset[str]] = frozenset(method for method, roles in POLICY.items() if roles != _ANYONE)
+#: Answers leave before the call ends, so these are recorded when they start, too.
+STREAMS: Final[frozenset[str]] = frozenset(
+    {_MESH + "AnalyzeBatch", _MESH + "AnalyzeLong", _MESH + "Explain", _KSERVE + "ModelStreamInfer"}
 )
 
 _MODEL: Final = "/v2/models/{model}"

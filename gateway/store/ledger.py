@@ -1,0 +1,245 @@
+"""Writes audit records and answers, many calls to one transaction, and lets each caller wait until its own is durable.
+
+Group commit: while one transaction is on its way to disk the next calls gather, so a busy gateway pays for few commits
+and a quiet one waits for none. When the database is away, ``WhenDown`` decides: no record, no answer; or a local
+journal that is replayed, each record once, when the database is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.errors import Unavailable
+from gateway.breaker import Breaker
+from gateway.store.chain import attest, link
+from gateway.store.entries import Entry
+from gateway.store.journal import Journal
+from gateway.store.keys import LedgerKeys
+from gateway.store.subjects import Pseudonyms
+from gateway.store.tables import answers, audit, audit_ends, studies
+
+__all__ = ["Ledger", "WhenDown"]
+
+log = logging.getLogger("cardiomesh.ledger")
+_MOST_AT_ONCE: Final = 256
+#: Calls that may wait for the ledger; beyond, it is the bottleneck and says so.
+_MOST_WAITING: Final = 10_000
+#: Seconds between two tries to replay a journal while no call comes.
+_REPLAY_EVERY_S: Final = 1.0
+_FAILURES: Final = (SQLAlchemyError, OSError, TimeoutError)
+
+
+class WhenDown(StrEnum):
+    """What becomes of a call whose record the database cannot take."""
+
+    REFUSE = "refuse"
+    JOURNAL = "journal"
+
+
+class Ledger:
+    """One writer per process. Several may share a database: the head of the chain is locked while one writes."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: LedgerKeys,
+        telemetry: Telemetry,
+        *,
+        journal: Journal | None = None,
+        timeout_s: float = 2.0,
+        cool_down_s: float = 1.0,
+    ) -> None:
+        """``journal`` makes the policy ``WhenDown.JOURNAL``; without one it is ``REFUSE``."""
+        self.engine = engine
+        self.pseudonyms = Pseudonyms(keys.pseudonyms)
+        self._key = keys.chain
+        self._telemetry = telemetry
+        self._journal = journal
+        self._timeout_s = timeout_s
+        self._breaker = Breaker(cool_down_s)
+        self._queue: asyncio.Queue[tuple[Entry, asyncio.Future[None]]] = asyncio.Queue(_MOST_WAITING)
+        self._writer: asyncio.Task[None] | None = None
+        telemetry.gauge("audit_waiting", self._queue.qsize)
+        telemetry.gauge("audit_journaled", lambda: int(bool(self._journal)))
+
+    async def write(self, entry: Entry) -> None:
+        """Return when the entry is durable; Unavailable when it cannot be made so."""
+        future = self.submit(entry)
+        await asyncio.shield(future)
+
+    def submit(self, entry: Entry) -> asyncio.Future[None]:
+        """Have the entry written without waiting for it."""
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._run())
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_retrieve)
+        try:
+            self._queue.put_nowait((entry, future))
+        except asyncio.QueueFull:
+            future.set_exception(Unavailable("the audit trail cannot keep up; no answer is given"))
+        return future
+
+    async def answer(self, tenant: str, result_id: str) -> bytes | None:
+        """A kept answer, serialised; None where this tenant has none of that id."""
+        query = select(answers.c.answer).where(answers.c.result_id == result_id, answers.c.tenant == tenant)
+        try:
+            async with asyncio.timeout(self._timeout_s), self.engine.connect() as connection:
+                found: bytes | None = await connection.scalar(query)
+        except _FAILURES as error:
+            raise Unavailable("the store of earlier results cannot be reached") from error
+        return found
+
+    async def close(self) -> None:
+        """Write what waits, then let go of the database."""
+        if self._writer is not None:
+            self._writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writer
+        waiting = self._waiting([])
+        while waiting:
+            await self._settle(waiting)
+            waiting = self._waiting([])
+        await self.engine.dispose()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if self._journal:
+                    async with asyncio.timeout(_REPLAY_EVERY_S):
+                        first = await self._queue.get()
+                else:
+                    first = await self._queue.get()
+            except TimeoutError:
+                await self._replay()
+                continue
+            # The batch is settled even when we are told to stop in the middle of it.
+            settling = asyncio.ensure_future(self._settle(self._waiting([first])))
+            try:
+                await asyncio.shield(settling)
+            except asyncio.CancelledError:
+                await settling
+                raise
+
+    def _waiting(self, batch: list[tuple[Entry, asyncio.Future[None]]]) -> list[tuple[Entry, asyncio.Future[None]]]:
+        while len(batch) < _MOST_AT_ONCE and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
+
+    async def _settle(self, batch: Sequence[tuple[Entry, asyncio.Future[None]]]) -> None:
+        started = time.perf_counter()
+        failure = await self._durable([entry for entry, _ in batch])
+        self._telemetry.observe("audit_commit_duration", (time.perf_counter() - started) * 1e3)
+        for _, future in batch:
+            if not future.done():
+                if failure is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(failure)
+
+    async def _durable(self, entries: Sequence[Entry]) -> Unavailable | None:
+        """None when all are in the database or the journal."""
+        if await self._committed(entries):
+            return None
+        if self._journal is not None:
+            try:
+                await asyncio.to_thread(self._journal.append, entries)
+                return None
+            except OSError:
+                log.exception("the audit journal cannot be written")
+        return Unavailable("the audit trail cannot be written; no answer is given")
+
+    async def _replay(self) -> None:
+        await self._committed([])
+
+    async def _committed(self, entries: Sequence[Entry]) -> bool:
+        """Whether the database took the entries, and the journal's before them."""
+        if not self._breaker.allows():
+            return False
+        journaled = await asyncio.to_thread(self._journal.read) if self._journal else []
+        try:
+            async with asyncio.timeout(self._timeout_s), self.engine.begin() as connection:
+                await self._append(connection, [*journaled, *entries])
+        except _FAILURES:
+            self._breaker.failed()
+            log.exception("the audit trail cannot be written")
+            return False
+        self._breaker.succeeded()
+        if journaled and self._journal is not None:
+            self._journal.empty()
+        return True
+
+    async def _append(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+        """One transaction's work: the head is locked first, so that chains of several writers cannot fork."""
+        head = (await connection.execute(select(audit_ends).where(audit_ends.c.name == "head").with_for_update())).one()
+        ids = [entry.record.record_id for entry in entries]
+        known = set(await connection.scalars(select(audit.c.record_id).where(audit.c.record_id.in_(ids))))
+        fresh = list({e.record.record_id: e for e in entries if e.record.record_id not in known}.values())
+        if not fresh:
+            return
+        names = await self.pseudonyms.resolve(connection, {(e.record.tenant, e.record.subject) for e in fresh})
+        seq, mac, rows = head.seq, head.mac, []
+        for entry in fresh:
+            seq += 1
+            body = entry.record.body(names.get(entry.record.subject, ""))
+            mac = link(self._key, mac, seq, body)
+            rows.append({"seq": seq, "record_id": entry.record.record_id, "body": body, "mac": mac})
+        await connection.execute(insert(audit), rows)
+        moved = {"seq": seq, "mac": mac, "proof": attest(self._key, "head", seq, mac)}
+        await connection.execute(update(audit_ends).where(audit_ends.c.name == "head").values(**moved))
+        await self._keep_answers(connection, fresh, names)
+
+    async def _keep_answers(self, connection: AsyncConnection, entries: Iterable[Entry], names: dict[str, str]) -> None:
+        study_rows: dict[str, dict[str, Any]] = {}
+        answer_rows: dict[str, dict[str, Any]] = {}
+        for entry in entries:
+            answer, record = entry.answer, entry.record
+            if answer is None:
+                continue
+            subject = names.get(record.subject, "")
+            study_id = hashlib.sha256(f"{record.tenant}\0{subject}\0{answer.signal_hash}".encode()).hexdigest()
+            study_rows[study_id] = {
+                "study_id": study_id,
+                "tenant": record.tenant,
+                "subject": subject,
+                "signal_hash": answer.signal_hash,
+                "first_seen": datetime.fromisoformat(record.at),
+            }
+            answer_rows[answer.result_id] = {
+                "result_id": answer.result_id,
+                "tenant": record.tenant,
+                "study_id": study_id,
+                "model": answer.model,
+                "model_version": answer.model_version,
+                "computed_at": datetime.fromisoformat(answer.computed_at),
+                "answer": answer.answer,
+            }
+        if answer_rows:
+            await _insert_new(connection, studies, list(study_rows.values()))
+            await _insert_new(connection, answers, list(answer_rows.values()))
+
+
+async def _insert_new(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert; what is there already stays."""
+    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    await connection.execute(make(table).on_conflict_do_nothing(), rows)
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Nobody may wait for it; its failure has been logged."""
+    if not future.cancelled():
+        future.exception()
