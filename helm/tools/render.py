@@ -48,6 +48,12 @@ PERMUTATIONS: Final[dict[str, tuple[str, ...]]] = {
         *("--set", ",".join(f"tls.secrets.{n}=s-{n}" for n in ("gateway", "preprocessor", "explainer"))),
         *("--set", ",".join(f"tls.secrets.{n}=s-{n}" for n in ("triton", "test"))),
     ),
+    "closed-and-recorded": (
+        *("--set", "gateway.identities.existingSecret.name=who,gateway.test.apiKey.existingSecret.name=smoke"),
+        *("--set", "store.existingSecret.name=store"),
+        *("--set-json", 'gateway.settings={"anonymous_roles":["reader"],"store_timeout_s":1.5}'),
+        *("--set-json", 'store.egress=[{"to":[{"ipBlock":{"cidr":"192.0.2.8/32"}}],"ports":[{"port":5432}]}]'),
+    ),
     "digests": ("--set", ",".join(f"{n}.image.digest=sha256:{'cd' * 32}" for n in ("gateway", "triton"))),
     "settings": ("--set", "gateway.settings.max_concurrent_calls=64,explainer.settings.log_level=DEBUG"),
     "load-balancer": (

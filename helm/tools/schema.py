@@ -26,7 +26,7 @@ WIRED: Final = frozenset(
         *("grpc_address", "http_address", "drain_delay_s", "drain_grace_s", "otlp_endpoint"),
         *("tls_certificate", "tls_key", "tls_client_ca", "tls_ca"),
         *("triton_address", "preprocessor_address", "explainer_address", "model_repository", "redis_url"),
-        "identities",
+        *("identities", "store_url", "store_key", "store_migrate"),
     }
 )
 _SETTINGS: Final[dict[str, type[ServiceSettings]]] = {
@@ -128,6 +128,9 @@ _LIMITS: Final[tuple[tuple[str, Schema], ...]] = (
     ("tls.secrets.*", _NAME),
     ("models.pvc.claimName", _NAME),
     ("redis.existingSecret.name", _NAME),
+    ("store.existingSecret.name", _NAME),
+    ("gateway.identities.existingSecret.name", _NAME),
+    ("gateway.test.apiKey.existingSecret.name", _NAME),
 )
 
 

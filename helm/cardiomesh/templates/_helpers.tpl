@@ -98,6 +98,15 @@ dns:///{{ include "cardiomesh.fullname" $root }}-{{ index . 1 }}.{{ $root.Releas
 {{- else }}{{ required (printf "tls.secrets.%s: name the secret with tls.crt, tls.key and ca.crt" $component) (get $root.Values.tls.secrets $component) }}{{ end }}
 {{- end }}
 
+{{/* Where the store is: a password is in it, so it comes from a secret. */}}
+{{- define "cardiomesh.storeUrl" -}}
+- name: CARDIOMESH_STORE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.store.existingSecret.name }}
+      key: {{ .Values.store.existingSecret.urlKey }}
+{{- end }}
+
 {{/* Checks that need several values at once, so that the schema cannot make them. */}}
 {{- define "cardiomesh.check" -}}
 {{- if and .Values.valkey.enabled .Values.redis.existingSecret.name }}

@@ -75,6 +75,9 @@ spec:
             {{- if and (eq $name "gateway") $v.identities.existingSecret.name }}
             - {name: identities, mountPath: /identities, readOnly: true}
             {{- end }}
+            {{- if and (eq $name "gateway") $root.Values.store.existingSecret.name }}
+            - {name: store, mountPath: /store, readOnly: true}
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir:
@@ -93,6 +96,17 @@ spec:
           secret:
             secretName: {{ $v.identities.existingSecret.name }}
             defaultMode: 0440
+        {{- end }}
+        {{- if eq $name "gateway" }}
+        {{- with $root.Values.store.existingSecret }}
+        {{- if .name }}
+        - name: store
+          secret:
+            secretName: {{ .name }}
+            defaultMode: 0440
+            items: [{key: {{ .keyKey }}, path: key}]
+        {{- end }}
+        {{- end }}
         {{- end }}
 ---
 {{ include "cardiomesh.headless" (list $root $name (dict "grpc" $v.grpcPort "http" $v.httpPort)) }}
@@ -175,6 +189,9 @@ grpc:
 {{- if $v.identities.existingSecret.name }}
 {{- $_ := set $env "IDENTITIES" (printf "/identities/%s" $v.identities.existingSecret.key) }}
 {{- end }}
+{{- if $values.store.existingSecret.name }}
+{{- $_ := set $env "STORE_KEY" "/store/key" }}
+{{- end }}
 {{- if $values.valkey.enabled }}
 {{- $_ := set $env "REDIS_URL" (printf "redis://%s-valkey.%s.svc.%s:6379/0" (include "cardiomesh.fullname" $root) $root.Release.Namespace $values.clusterDomain) }}
 {{- end }}
@@ -196,6 +213,9 @@ grpc:
 {{- range $key, $value := $env }}
 - name: CARDIOMESH_{{ $key }}
   value: {{ $value | quote }}
+{{- end }}
+{{- if and (eq $name "gateway") $values.store.existingSecret.name }}
+{{ include "cardiomesh.storeUrl" $root }}
 {{- end }}
 {{- if and (eq $name "gateway") $values.redis.existingSecret.name }}
 - name: CARDIOMESH_REDIS_URL
