@@ -9,6 +9,7 @@ import numpy as np
 
 from cardiomesh import report
 from cardiomesh.cards import Urgency
+from cardiomesh.cli.picture_rules import rules_panel
 from cardiomesh.client import Analysis, Attribution, Explanation
 from cardiomesh.errors import InvalidRequest
 from cardiomesh.language import Language, quality_reason
@@ -62,11 +63,23 @@ def draw(path: Path, title: str, result: Analysis, why: Explanation, language: L
             tuple(quality_reason(r.code, r.message, language) for r in result.quality.reasons),
         ),
         attribution=_evidence(why.attributions[0]) if why.attributions else None,
+        rules=_rules(why, result, language),
         from_cache=result.from_cache,
         language=language,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     report.save_sheet(sheet, path)
+
+
+def _rules(why: Explanation, result: Analysis, language: Language) -> report.RulesPanel | None:
+    """The rules on the finding that was explained."""
+    if why.rules is None:
+        return None
+    codes = [part.finding_code for part in why.attributions] or [a.finding_code for a in why.rules.agreements]
+    finding = next((f for f in result.findings if f.code in codes[:1]), None)
+    if finding is None:
+        return rules_panel(why.rules, "", "", language)
+    return rules_panel(why.rules, finding.code, finding.name if language == "en" else finding.name_pt, language)
 
 
 def _measurements(result: Analysis, language: Language) -> str:

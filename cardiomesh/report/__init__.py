@@ -13,17 +13,23 @@ from cardiomesh.report.content import (
     SheetFinding,
     SheetQuality,
 )
+from cardiomesh.report.reasons_content import Asked, ReportRow, RulesPanel, RuleState, TracedRule
 from cardiomesh.report.sheet import draw_sheet, save_sheet, sheet_bytes
 
 __all__ = [
+    "Asked",
     "Attribution",
     "Grade",
     "Heading",
     "LeadQuality",
     "ModelLabel",
+    "ReportRow",
+    "RuleState",
+    "RulesPanel",
     "Sheet",
     "SheetFinding",
     "SheetQuality",
+    "TracedRule",
     "draw_sheet",
     "save_sheet",
     "sheet_bytes",

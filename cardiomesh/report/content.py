@@ -15,6 +15,7 @@ from cardiomesh.cards import Urgency
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import FieldViolation, InvalidRequest
 from cardiomesh.language import LANGUAGES, Language
+from cardiomesh.report.reasons_content import RulesPanel
 
 __all__ = [
     "Attribution",
@@ -151,6 +152,8 @@ class Sheet:
     findings: tuple[SheetFinding, ...] = ()
     quality: SheetQuality | None = None
     attribution: Attribution | None = None
+    #: What the rules say; with it the sheet gets a second page below the first.
+    rules: RulesPanel | None = None
     from_cache: bool = False
     #: Printed after the research-use notice, which is always there.
     footnotes: tuple[str, ...] = ()

@@ -65,6 +65,18 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Research use only. Not cleared as a medical device; not for diagnosis without a physician's over-read.",
         "Somente para pesquisa. Não registrado como dispositivo médico; não usar para diagnóstico sem revisão médica.",
     ),
+    "rules_title": ("What the published criteria say", "O que dizem os critérios publicados"),
+    "rules_on": ("Rules on {finding}", "Regras sobre {finding}"),
+    "rules_more": ("{count} more", "mais {count}"),
+    "rules_more_rules": ("{count} more rules", "mais {count} regras"),
+    "no_rule": ("No rule speaks to this finding.", "Nenhuma regra se pronuncia sobre este achado."),
+    "contradiction": ("DISAGREEMENT", "DISCORDÂNCIA"),
+    "agreement_supports": ("rules and model agree", "regras e modelo concordam"),
+    "agreement_contradicts": ("RULES AND MODEL DISAGREE", "REGRAS E MODELO DISCORDAM"),
+    "agreement_silent": ("the rules are silent", "as regras não se pronunciam"),
+    "state_met": ("met", "satisfeita"),
+    "state_not_met": ("not met", "não satisfeita"),
+    "state_not_evaluable": ("not evaluable", "não avaliável"),
     "print": ("To scale when printed at 100 % on A4", "Em escala quando impresso a 100 % em A4"),
 }
 

@@ -17,7 +17,18 @@ from cardiomesh.report.labels import Words
 from cardiomesh.report.layout import GRID_BOTTOM, GRID_LEFT, GRID_RIGHT, MM_PER_SECOND, PAGE, Placement
 from cardiomesh.report.text import Weight, fit, font, printable, width_mm, wrap
 
-__all__ = ["INK", "MUTED", "WARNING", "draw_footer", "draw_heading", "draw_panel", "write"]
+__all__ = [
+    "FAINT",
+    "INK",
+    "MUTED",
+    "URGENCY_COLOURS",
+    "WARNING",
+    "draw_footer",
+    "draw_heading",
+    "draw_notice",
+    "draw_panel",
+    "write",
+]
 
 INK: Final = "#1a1a1a"
 MUTED: Final = "#5c5c5c"
@@ -27,8 +38,8 @@ ALARM: Final = "#a3001b"
 BAR: Final = "#4a5a6a"
 
 #: Ordered by how soon a human must look; colour is never the only sign, the word stands beside it.
-_URGENCY: Final = {Urgency.CRITICAL: ALARM, Urgency.URGENT: WARNING, Urgency.ROUTINE: BAR, Urgency.NONE: BAR}
-_ORDER: Final = list(_URGENCY)
+URGENCY_COLOURS: Final = {Urgency.CRITICAL: ALARM, Urgency.URGENT: WARNING, Urgency.ROUTINE: BAR, Urgency.NONE: BAR}
+_ORDER: Final = list(URGENCY_COLOURS)
 
 HEADING_BASE: Final = 201.6
 RULE: Final = 195.2
@@ -141,7 +152,7 @@ def _draw_findings(axes: Axes, findings: Sequence[SheetFinding], words: Words) -
 
 def _draw_finding(axes: Axes, x: float, y: float, finding: SheetFinding, words: Words) -> list[tuple[Rectangle, str]]:
     """One row whose first text baseline is ``y``; returns its bars, to be drawn together with the others'."""
-    colour = _URGENCY[finding.urgency]
+    colour = URGENCY_COLOURS[finding.urgency]
     code_width, name_width, bar_width = 15.0, 41.0, 18.0
     alert = words(finding.urgency.value) if finding.urgency in (Urgency.CRITICAL, Urgency.URGENT) else ""
     bars = [(Rectangle((x, y - 2.7), 1.0, 4.8), colour)]
@@ -251,7 +262,12 @@ def draw_footer(axes: Axes, sheet: Sheet, placement: Placement, words: Words) ->
     printing = words("print")
     write(axes, GRID_RIGHT, GRID_BOTTOM - 8.4, printing, 6, color=MUTED, ha="right")
     width = GRID_RIGHT - GRID_LEFT - width_mm(printing, 6) - 4.0
-    write(axes, GRID_LEFT, GRID_BOTTOM - 8.4, fit(words("research"), width, 6.5, "bold"), 6.5, weight="bold")
+    draw_notice(axes, words, GRID_BOTTOM - 8.4, width)
     if sheet.footnotes:
         for i, line in enumerate(wrap(_join(sheet.footnotes), PAGE[0] - 2 * GRID_LEFT, 6, 1)):
             write(axes, GRID_LEFT, GRID_BOTTOM - 11.6 - 2.6 * i, line, 6, color=MUTED)
+
+
+def draw_notice(axes: Axes, words: Words, y: float = 7.0, width: float = GRID_RIGHT - GRID_LEFT) -> None:
+    """That this is research: on every page."""
+    write(axes, GRID_LEFT, y, fit(words("research"), width, 6.5, "bold"), 6.5, weight="bold")

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from cardiomesh.errors import InvalidRequest
-from cardiomesh.report import layout, panels
+from cardiomesh.report import layout, panels, reasons
 from cardiomesh.report.attribution import glow
 from cardiomesh.report.content import Grade, Sheet
 from cardiomesh.report.labels import Words
@@ -54,16 +54,16 @@ _METADATA: Final[dict[str, dict[str, Any]]] = {
 
 
 def draw_sheet(sheet: Sheet, dpi: float = 150) -> Figure:
-    """The sheet as a figure of exactly 297 × 210 mm; its one axes counts in millimetres from the lower left."""
+    """The sheet as a figure of exactly 297 × 210 mm, twice as high with the page of reasons below it.
+
+    Each page is one axes that counts in millimetres from its lower left corner.
+    """
     words = Words(sheet.language)
     placement = layout.place(sheet)
-    figure = Figure(figsize=(PAGE[0] / _MM_PER_INCH, PAGE[1] / _MM_PER_INCH), dpi=dpi, facecolor="white")
+    pages = 1 if sheet.rules is None else 2
+    figure = Figure(figsize=(PAGE[0] / _MM_PER_INCH, pages * PAGE[1] / _MM_PER_INCH), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_axis_off()
-    axes.set_autoscale_on(False)
-    axes.set_xlim(0.0, PAGE[0])
-    axes.set_ylim(0.0, PAGE[1])
+    axes = _page(figure, 0, pages)
     _draw_grid(axes)
     if sheet.attribution is not None:
         extent = (GRID_LEFT, GRID_RIGHT, GRID_BOTTOM, GRID_TOP)
@@ -75,7 +75,21 @@ def draw_sheet(sheet: Sheet, dpi: float = 150) -> Figure:
     panels.draw_heading(axes, sheet, words)
     panels.draw_panel(axes, sheet, words)
     panels.draw_footer(axes, sheet, placement, words)
+    if sheet.rules is not None:
+        below = _page(figure, 1, pages)
+        panels.draw_heading(below, sheet, words)
+        reasons.draw_rules(below, sheet.rules, words)
+        panels.draw_notice(below, words)
     return figure
+
+
+def _page(figure: Figure, number: int, pages: int) -> Axes:
+    axes = figure.add_axes((0.0, 1.0 - (number + 1) / pages, 1.0, 1.0 / pages))
+    axes.set_axis_off()
+    axes.set_autoscale_on(False)
+    axes.set_xlim(0.0, PAGE[0])
+    axes.set_ylim(0.0, PAGE[1])
+    return axes
 
 
 def sheet_bytes(sheet: Sheet, kind: Format = "png", dpi: float = 150) -> bytes:

@@ -118,7 +118,7 @@ def _rule(book: RuleBook, outcome: Outcome) -> explainer_pb2.Rule:
         exclusions=[_criterion(trace) for trace in outcome.exclusions],
         urgency=_URGENCIES[rule.urgency],
         evidence=rule.evidence,
-        source=f"{reference.text}.{doi} {rule.source.section}.{remark}",
+        source=f"{rule.source.section}. {reference.text}.{doi}{remark}",
         checked=rule.source.checked,
         consider=rule.consider,
     )

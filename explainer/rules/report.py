@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,9 +14,9 @@ from cardiomesh.ecg.statements import taxonomy
 from cardiomesh.language import Language
 from explainer.rules.agreement import Agreement, Stance
 from explainer.rules.logic import State
-from explainer.rules.schema import Text
+from explainer.rules.schema import Rule, Text
 from explainer.rules.trace import Outcome, Trace
-from explainer.rules.words import both, joined, limit, quantity
+from explainer.rules.words import both, joined, limit, number, quantity, unit_name
 
 __all__ = ["Kind", "Line", "disagreement", "evidence", "report"]
 
@@ -47,7 +48,7 @@ _FINDING: Final = {
     Kind.FINDING: {"en": "{name}: {evidence}.", "pt": "{name}: {evidence}."},
     Kind.CONSIDER: {"en": "Consider {name}: {evidence}.", "pt": "Considerar {name}: {evidence}."},
 }
-_NOT_EVALUABLE: Final = {"en": "Not evaluable: {name} ({reason}).", "pt": "Não avaliável: {name} ({reason})."}
+_NOT_EVALUABLE: Final = {"en": "Not evaluable ({reason}): {names}.", "pt": "Não avaliável ({reason}): {names}."}
 _PRESENT: Final = {
     True: {"en": "present", "pt": "presente"},
     False: {"en": "absent", "pt": "ausente"},
@@ -84,9 +85,7 @@ def report(outcomes: Sequence[Outcome], agreements: Sequence[Agreement], patient
             urgencies = [Urgency(taxonomy()[held.code].urgency), *(o.rule.urgency for o in rules)]
             lines.append(Line(Kind.CONTRADICTION, disagreement(held, by_id), min(urgencies, key=_URGENCIES.index)))
     lines.sort(key=lambda line: (_URGENCIES.index(line.urgency), list(Kind).index(line.kind)))
-    untold = [o for o in outcomes if o.rule.reported and o.state is State.NOT_EVALUABLE]
-    untold.sort(key=lambda outcome: _URGENCIES.index(outcome.rule.urgency))
-    lines += [_untold(outcome) for outcome in untold]
+    lines += _untold([o for o in outcomes if o.rule.reported and o.state is State.NOT_EVALUABLE])
     if patient.age_years is None:
         lines.append(Line(Kind.NOTE, _ADULT, Urgency.NONE))
     return tuple(lines)
@@ -103,12 +102,18 @@ def _finding(outcome: Outcome) -> Line:
     return Line(kind, both(say), rule.urgency, rule.id)
 
 
-def _untold(outcome: Outcome) -> Line:
-    def say(language: Language) -> str:
-        reason = getattr(outcome.reason, language) if outcome.reason else ""
-        return _NOT_EVALUABLE[language].format(name=getattr(outcome.rule.name, language), reason=reason)
+def _untold(outcomes: list[Outcome]) -> Iterator[Line]:
+    """What could not be told, the rules with one reason together, the most urgent rule first."""
+    outcomes = sorted(outcomes, key=lambda outcome: _URGENCIES.index(outcome.rule.urgency))
+    for reason in dict.fromkeys(outcome.reason for outcome in outcomes):
+        alike = [outcome.rule for outcome in outcomes if outcome.reason == reason]
 
-    return Line(Kind.NOT_EVALUABLE, both(say), outcome.rule.urgency, outcome.rule.id)
+        def say(language: Language, reason: Text | None = reason, alike: list[Rule] = alike) -> str:
+            why = getattr(reason, language) if reason else ""
+            names = "; ".join(getattr(rule.name, language) for rule in alike)
+            return _NOT_EVALUABLE[language].format(names=names, reason=why)
+
+        yield Line(Kind.NOT_EVALUABLE, both(say), alike[0].urgency, alike[0].id if len(alike) == 1 else "")
 
 
 def disagreement(held: Agreement, outcomes: Mapping[str, Outcome]) -> Text:
@@ -150,11 +155,30 @@ def _facts(trace: Trace, language: Language) -> Iterator[tuple[str, str]]:
         yield f"{getattr(trace.subject, language)} {value}", _limit(trace, language)
     elif trace.kind == "score":
         yield getattr(trace.text, language), f"{trace.value:.0f}"
+    elif trace.kind == "leads":
+        yield from _lead_facts([part for part in trace.parts if part.state is State.MET], language)
     elif trace.parts:
         for part in trace.parts:
             yield from _facts(part, language)
     else:
         yield getattr(trace.text, language), ""
+
+
+def _lead_facts(met: list[Trace], language: Language) -> Iterator[tuple[str, str]]:
+    """What the leads show, those of one cut-off together: "J point in V4, V5 −0.10, −0.19 mV"."""
+    first = [next((leaf for leaf in part.leaves() if leaf.state is State.MET), part) for part in met]
+    for asked in dict.fromkeys(_limit(leaf, language) for leaf in first):
+        alike = [leaf for leaf in first if _limit(leaf, language) == asked]
+        leads = ", ".join(leaf.lead for leaf in alike)
+        example = alike[0]
+        named = getattr(example.subject or example.text, language)
+        if example.lead:
+            named = re.sub(rf"\b{example.lead}\b", leads, named)
+        values = [leaf.value for leaf in alike if leaf.value is not None and leaf.subject is not None]
+        if values:
+            said = ", ".join(number(value, example.unit, language) for value in values)
+            named = f"{named} {said}{unit_name(example.unit, language)}"
+        yield named, asked
 
 
 def _limit(trace: Trace, language: Language) -> str:

@@ -996,7 +996,7 @@ class ReportLine(_message.Message):
     urgency: _types_pb2.Urgency.ValueType
     """How soon a human must look, were it true."""
     rule_id: _builtins.str
-    """The rule it is of; empty for a sentence about the whole."""
+    """The rule it is of; empty for a sentence about several."""
     kind: _builtins.str
     """"finding", "contradiction" (of rules and model), "consider", "not_evaluable" or "note"."""
     @_builtins.property
