@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from cardiomesh.errors import CardioMeshError
-from export.compression.commands import prune
+from export.compression.commands import parity, prune, quantise
 from export.formats.commands import checkpoint
 from export.options import DataOption, ModelOption, RepositoryOption, RunsOption
 
@@ -177,7 +177,7 @@ def evaluate(
     )
 
 
-for command in (checkpoint, prune):
+for command in (checkpoint, parity, prune, quantise):
     app.command()(command)
 
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from export.options import DataOption, RunsOption
+from export.compression.names import Method, Target
+from export.options import DataOption, RepositoryOption, RunsOption
 
-__all__ = ["prune"]
+__all__ = ["parity", "prune", "quantise"]
 
 
 def prune(
@@ -48,3 +49,75 @@ def prune(
     typer.echo(f"feed-forward units   {' '.join(map(str, config.hidden_units))}")
     typer.echo(f"parameters           {before:,} → {after:,} ({1 - after / before:.1%} removed)")
     typer.echo(place)
+
+
+def quantise(
+    model: Annotated[str, typer.Option("--model", "-m", help="Published model.")],
+    out: Annotated[Path, typer.Option(help="Folder for model.onnx, weights.bin and ranges.json.")],
+    version: Annotated[int | None, typer.Option(help="Version (default: the newest).")] = None,
+    ranges: Annotated[
+        Path | None, typer.Option(help="ranges.json of an earlier calibration; no data is needed then.")
+    ] = None,
+    target: Annotated[Target, typer.Option(help="For whom the file is.")] = Target.CPU,
+    method: Annotated[Method, typer.Option(help="How ranges are chosen.")] = Method.MINMAX,
+    reduce_range: Annotated[bool, typer.Option(help="Weights of 7 bits, right on processors without VNNI too.")] = True,
+    exclude: Annotated[list[str] | None, typer.Option(help="Node that stays float; several times.")] = None,
+    records: Annotated[int, typer.Option(help="Training recordings to calibrate on.")] = 256,
+    data: DataOption = None,
+    runs: RunsOption = Path("runs"),
+    repository: RepositoryOption = Path("model_repository"),
+) -> None:
+    """Write the INT8 form of a published network: explicit QDQ, calibrated on training ECGs or from kept ranges."""
+    import numpy as np
+
+    from export.compression.quantise import MODEL_FILE, Ranges, Recipe, calibrate
+    from export.compression.quantise import quantise as run
+    from export.publishing.repository import newest_folder
+    from export.training.ptbxl import load_ptbxl
+    from export.training.settings import TRAINING_FOLDS
+
+    source = newest_folder(repository, model, version) / MODEL_FILE
+    if ranges is not None:
+        known = Ranges.read(ranges)
+    else:
+        training = load_ptbxl(data, cache=runs / "cache").select(TRAINING_FOLDS)
+        chosen = np.random.default_rng(0).permutation(len(training))[:records]
+        known = calibrate(source, training.signals[chosen], training.name, method)
+    typer.echo(run(source, known, out, Recipe(target, reduce_range, tuple(exclude or ()))))
+
+
+def parity(
+    model: Annotated[str, typer.Option("--model", "-m", help="Published model that is the reference.")],
+    variant: Annotated[Path, typer.Option(help="File or version folder to compare with it.")],
+    version: Annotated[int | None, typer.Option(help="Version of the reference (default: the newest).")] = None,
+    fold: Annotated[list[int] | None, typer.Option(help="PTB-XL folds (default: 9).")] = None,
+    data: DataOption = None,
+    runs: RunsOption = Path("runs"),
+    repository: RepositoryOption = Path("model_repository"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Compare a variant with its model: changes of probability, decisions that flip, change of AUC."""
+    import json
+
+    from cardiomesh.cards import CARD_FILE, load_card
+    from export.compression.parity import open_variant, parity_report
+    from export.publishing.repository import newest_folder
+    from export.training.ptbxl import load_ptbxl
+    from export.training.settings import VALIDATION_FOLD
+    from export.validation.scoring import open_model
+
+    card = load_card(newest_folder(repository, model, version) / CARD_FILE)
+    other = open_variant(variant, card)
+    chosen = load_ptbxl(data, cache=runs / "cache").select(tuple(fold or (VALIDATION_FOLD,)))
+    found = parity_report((card, open_model(repository, card)), other, chosen)
+    if as_json:
+        typer.echo(json.dumps({"reference": f"{card.name} {card.version}", "variant": str(variant)} | found.as_dict()))
+        return
+    change = found.auc_change
+    typer.echo(f"{variant} against {card.name} version {card.version}, {chosen.name}, {found.records} recordings")
+    typer.echo(f"probability change   max {found.max_probability_change:.4f}  mean {found.mean_probability_change:.5f}")
+    typer.echo(
+        f"decision flips       {found.flips} of {found.decisions:,} ({found.flip_share:.2%}); "
+        f"most in {found.worst_class}: {found.worst_class_flips}"
+    )
+    typer.echo(f"superclass macro-AUC {change.value:+.4f} (95 % interval {change.low:+.4f} to {change.high:+.4f})")

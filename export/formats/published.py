@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,16 +29,30 @@ from export.training.labels import LabelSpace
 
 __all__ = ["read_network", "read_onnx", "read_published", "trainable_network"]
 
+#: LayerNormalization, of which these networks are full, is an operator of its own since this one.
+_OLDEST_OPSET: Final = 17
+
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """A model file with its external weights; ``CheckpointError`` in one line where that cannot be."""
+    """A model file with its external weights.
+
+    ``CheckpointError`` in one line where it cannot be read, is of an opset before 17, or holds weights that are not
+    finite.
+    """
     try:
-        return onnx.load(path)
+        model = onnx.load(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{error.filename or path} does not exist") from None
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} cannot be read: {reason}") from None
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if not model.graph.node or opset < _OLDEST_OPSET:
+        raise CheckpointError(f"{path} is no ONNX model of opset {_OLDEST_OPSET} or newer (found {opset})")
+    for name, value in _stored(model).items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path} holds values in {name} that are not finite")
+    return model
 
 
 def _stored(model: onnx.ModelProto) -> dict[str, Tensor]:
@@ -91,8 +106,6 @@ def _weights(path: Path, network: Hybrid) -> dict[str, Tensor]:
         value = stored.get(name)
         if value is None or value.shape != parameter.shape:
             raise CheckpointError(f"{path} holds no {name} of shape {tuple(parameter.shape)}")
-        if not torch.isfinite(value).all():
-            raise CheckpointError(f"{path} holds values in {name} that are not finite")
         state[name] = value
     return state
 

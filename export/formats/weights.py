@@ -19,7 +19,15 @@ from onnx import TensorProto, helper, numpy_helper
 from export.architectures.hybrid import Hybrid
 from export.errors import CheckpointError
 
-__all__ = ["STORED_SUFFIX", "WEIGHTS_FILE", "own_name", "read_weights", "share_weights", "write_weights"]
+__all__ = [
+    "STORED_SUFFIX",
+    "WEIGHTS_FILE",
+    "own_name",
+    "read_weights",
+    "relink_weights",
+    "share_weights",
+    "write_weights",
+]
 
 WEIGHTS_FILE: Final = "weights.bin"
 #: What a parameter's name gets added in the graph where its FP16 form is meant.
@@ -172,3 +180,46 @@ def share_weights(model: onnx.ModelProto, network: Hybrid) -> None:
     nodes = list(graph.node)
     del graph.node[:]
     graph.node.extend([*sharing.nodes, *nodes])
+
+
+def relink_weights(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    """Make ``model`` read again from the weights file what ``source``, from which it was made, reads there.
+
+    Tools that load a graph fold its references into constants under the same names; those constants become again
+    what computes them in ``source``.
+    """
+    constants = {t.name: t for t in source.graph.initializer}
+    producers = {name: node for node in source.graph.node for name in node.output}
+
+    def chain(name: str) -> tuple[list[Any], list[TensorProto]] | None:
+        """The nodes and constants that compute ``name`` from constants alone, in order."""
+        if name in constants:
+            return [], [constants[name]]
+        node = producers.get(name)
+        if node is None:
+            return None
+        nodes, found = [], []
+        for part in node.input:
+            known = chain(part)
+            if known is None:
+                return None
+            nodes += known[0]
+            found += known[1]
+        return [*nodes, node], found
+
+    added: dict[str, Any] = {}
+    stored: dict[str, TensorProto] = {}
+    kept = []
+    for tensor in model.graph.initializer:
+        known = chain(tensor.name) if tensor.name in producers else None
+        if known is None or not any(t.data_location == TensorProto.EXTERNAL for t in known[1]):
+            kept.append(tensor)
+            continue
+        added |= {node.output[0]: node for node in known[0]}
+        stored |= {t.name: t for t in known[1]}
+    names = {tensor.name for tensor in kept}
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, *(t for name, t in stored.items() if name not in names)])
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*added.values(), *nodes])

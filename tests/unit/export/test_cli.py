@@ -26,6 +26,9 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("onnx", "--checkpoint", "{tmp}/none.pt", "--out", "{tmp}"), "none.pt does not exist"),
         (("checkpoint", "--model", "m", "--out", "{tmp}/c.pt", "--repository", "{tmp}"), "holds no such version of m"),
         (("prune", "--checkpoint", "{tmp}/none.pt", "--out", "{tmp}/p.pt"), "none.pt does not exist"),
+        (("quantise", "--model", "m", "--out", "{tmp}/q", "--repository", "{tmp}"), "holds no such version of m"),
+        (("quantise", "--model", "edge_optimized", "--out", "{tmp}/q", "--ranges", "{tmp}/r"), "cannot be read"),
+        (("parity", "--model", "edge_optimized", "--variant", "{tmp}/v.onnx"), "v.onnx does not exist"),
         (("prune", "--checkpoint", "x", "--out", "y", "--heads", "0"), "kept_heads 0.0"),
         (("evaluate", "--model", "m", "--repository", "{tmp}"), "holds no such version of m"),
         (("rollback", "--model", "m", "--repository", "{tmp}"), "there is none to go back to"),
@@ -48,7 +51,16 @@ def test_mistakes_are_one_line(
 def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
-    assert all(
-        command in text
-        for command in ("train", "onnx", "publish", "ensemble", "rollback", "evaluate", "prune", "checkpoint")
-    )
+    for command in [
+        "train",
+        "onnx",
+        "publish",
+        "ensemble",
+        "rollback",
+        "evaluate",
+        "prune",
+        "checkpoint",
+        "quantise",
+        "parity",
+    ]:
+        assert command in text
