@@ -17,6 +17,7 @@ from cardiomesh.client import read_file
 from cardiomesh.ecg.measurements import Status
 from cardiomesh.errors import InvalidRequest
 from preprocessor.conversion import convert as write_as
+from preprocessor.conversion import losses, same_signal
 from preprocessor.decoding import FileInput, RecordingInput
 from preprocessor.decoding import decode as decode_any
 from preprocessor.decoding.isolation import WorkerPool
@@ -61,14 +62,22 @@ def convert(
     file: Annotated[Path, typer.Argument(help="Any ECG file.")],
     out: Annotated[Path, typer.Argument(help="What to write: .dcm, .edf, .wfdb (a zip) or .csv.")],
 ) -> None:
-    """Write an ECG as a standard file that other readers open. Names and numbers of patients do not travel."""
+    """Write an ECG as a standard file that other readers open, and say what it lacks.
+
+    Names and numbers of patients do not travel.
+    """
     with _decoder() as decode:
         recording = decode_any(_input(file), decode)
-    content = write_as(recording, out.suffix.removeprefix(".").lower())
+        content = write_as(recording, out.suffix.removeprefix(".").lower())
+        again = decode_any(RecordingInput(FileInput(content)), decode)
     try:
         out.write_bytes(content)
     except OSError as error:
         raise InvalidRequest.field("out", f"{out.name}: {error.strerror}", "UNWRITABLE") from error
+    what = f"{out.name}: {len(recording.leads)} leads, {recording.samples} samples"
+    print(what + (", the same signal hash" if same_signal(recording, again) else ""))
+    for line in losses(recording, again):
+        print(line)
 
 
 def _input(file: Path) -> RecordingInput:

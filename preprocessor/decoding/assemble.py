@@ -24,7 +24,7 @@ from cardiomesh.ecg.recording import (
 from cardiomesh.errors import InvalidRequest
 from preprocessor.decoding.ends import filler_span, missing_span
 
-__all__ = ["Metadata", "age_group", "assemble", "clean_text", "extra_name", "median_beat"]
+__all__ = ["NO_DATE", "Metadata", "age_group", "assemble", "clean_text", "extra_name", "median_beat"]
 
 # Channels that carts add to the twelve: posterior, right-sided, Frank, Nehb, Cabrera's -aVR. Any other label could
 # hold anything, a name even, and is reported by its position only.
@@ -32,6 +32,9 @@ _KNOWN_EXTRA: Final = re.compile(
     r"^(?:V(?:[789]|1[0-2]|[1-9]R)|[XYZEMHFA]|V[XYZ]|-AVR|D|J|ES|AS|AI|CM[1-6]|MCL[16]"
     r"|ECG ?[1-3]?|RHYTHM|RESP|PLETH|ABP|PPG)$"
 )
+_MAX_MILLIVOLTS: Final = 1e6
+#: What stands for "not known" where a format insists on a date: the earliest that EDF can write.
+NO_DATE: Final = datetime(1985, 1, 1)  # noqa: DTZ001
 _DECORATION: Final = re.compile(r"^(?:MDC_ECG_LEAD_|LEAD[\s_]+)")
 
 
@@ -97,6 +100,7 @@ def assemble(
     first, last, notes = (0, chosen.shape[1], []) if as_sent else _signal_span(chosen, sampling_rate)
     if (first, last) != (0, chosen.shape[1]):
         channels, chosen = channels[:, first:last], np.ascontiguousarray(chosen[:, first:last])
+    _check_scale(chosen, field_name)
     is_voltage = [voltage is None or voltage[k] for k in others]
     extra = [
         ExtraChannel(extra_name(labels[k], k), channels[k] if volts else None)
@@ -112,10 +116,19 @@ def assemble(
         extra=(*extra, *apart),
         device=meta.device,
         patient=meta.patient,
-        acquired_at=meta.acquired_at,
+        acquired_at=None if meta.acquired_at == NO_DATE else meta.acquired_at,
         remarks=tuple(dict.fromkeys((*remarks, *notes))),
         median_beat=median,
     )
+
+
+def _check_scale(leads: npt.NDArray[np.float64], field_name: str) -> None:
+    """Refuse numbers that no scale of an ECG gives, before sums of them overflow. Absurd ones below are flagged."""
+    if not leads.size:
+        return
+    extremes = (float(np.fmax.reduce(leads, axis=None)), -float(np.fmin.reduce(leads, axis=None)))
+    if any(_MAX_MILLIVOLTS < extreme < np.inf for extreme in extremes):
+        raise InvalidRequest.field(field_name, "amplitudes above a kilovolt; the scale is wrong", "BAD_SCALE")
 
 
 def _signal_span(leads: npt.NDArray[np.float64], rate: float) -> tuple[int, int, list[str]]:

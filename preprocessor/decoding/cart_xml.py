@@ -27,6 +27,7 @@ __all__ = ["decode_cardiosoft", "decode_schiller"]
 
 FIELD: Final = "recording.file.content"
 _MAX_CHANNELS: Final = 64
+_MAX_SAMPLES: Final = 10_000_000
 _DAYS_PER_YEAR: Final = 365.25
 _YEARS_IN: Final = {"YEARS": 1.0, "MONTHS": 1 / 12, "WEEKS": 7 / _DAYS_PER_YEAR, "DAYS": 1 / _DAYS_PER_YEAR}
 
@@ -168,9 +169,18 @@ def _block(labels: Sequence[str], rows: Sequence[npt.NDArray[np.float64]], rate:
 
 def _samples(text: str | None) -> npt.NDArray[np.float64]:
     """Numbers between commas; an empty place between two commas is a missing sample."""
-    cells = [cell.strip() for cell in (text or "").strip().rstrip(",").split(",")]
+    stripped = (text or "").strip().rstrip(",")
+    if not stripped:
+        return np.empty(0)
+    if stripped.count(",") > _MAX_SAMPLES:
+        raise _refused(f"more than {_MAX_SAMPLES} samples in a lead", "TOO_LARGE")
+    cells = stripped.split(",")
     try:
-        return np.array([float(cell) if cell else np.nan for cell in cells]) if cells != [""] else np.empty(0)
+        return np.array(cells, dtype=np.float64)
+    except ValueError:
+        pass  # an empty place, or no number
+    try:
+        return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
     except ValueError:
         raise _refused("a sample is not a number", "MALFORMED") from None
 

@@ -12,8 +12,8 @@ __all__ = ["filler_span", "missing_span"]
 Millivolts = npt.NDArray[np.float64]
 Span = tuple[int, int]
 
-#: Fewer equal samples than this, in all leads at once, are chance.
-_SAME_SECONDS: Final = 0.02
+#: Fewer equal samples than this, in all leads at once, are chance, or a still heart in coarse steps.
+_SAME_SECONDS: Final = 0.1
 #: Fewer samples at rest than this, each lead on a value of its own, are a quiet baseline in coarse steps.
 _STILL_SECONDS: Final = 1.0
 _LEAST_LEADS: Final = 3

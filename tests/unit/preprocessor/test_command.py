@@ -80,3 +80,14 @@ def test_the_signal_file_of_a_wfdb_record_stands_for_both(tmp_path: Path) -> Non
     )  # fmt: skip
     found = json.loads(cardiomesh("inspect", tmp_path / "r.dat", "--json").stdout)
     assert (found["format"], found["leads"], found["samples"]) == ("wfdb", ["I"], 5000)
+
+
+def test_convert_says_what_it_wrote_and_what_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "in.xml"
+    file.write_bytes(cardiosoft(heart()))
+    done = cardiomesh("convert", file, tmp_path / "out.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "out.csv: 12 leads, 5000 samples, the same signal hash",
+        "left out: the device's median beat, the device, age and sex, the time of recording",
+    ]
