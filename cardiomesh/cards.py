@@ -1,7 +1,7 @@
 """The model card: everything clinical that is known about one version of one model.
 
 ``model_repository/NAME/VERSION/card.json`` is written by ``export`` beside the weights and read by the gateway
-and the explainer. Classes, temperatures, thresholds and the preprocessing version live here and nowhere else.
+and the explainer. Classes, calibration, thresholds and the preprocessing version live here and nowhere else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "CARD_FILE",
     "Architecture",
     "Artifact",
+    "Calibration",
     "CardError",
     "CardStore",
     "DataSource",
@@ -29,6 +30,7 @@ __all__ = [
     "Metric",
     "ModelCard",
     "ModelInput",
+    "PredictionSet",
     "Statement",
     "StatementKind",
     "Urgency",
@@ -36,7 +38,8 @@ __all__ = [
 ]
 
 CARD_FILE: Final = "card.json"
-SCHEMA_VERSION: Final = 1
+#: 2 added each class's own line and prediction set; a card of version 1 has neither and is read as it always was.
+SCHEMA_VERSION: Final = 2
 
 
 class CardError(CardioMeshError):
@@ -68,6 +71,25 @@ class StatementKind(StrEnum):
     RHYTHM = "rhythm"
 
 
+class PredictionSet(StrEnum):
+    """What cannot be ruled out about a finding at the card's conformal level."""
+
+    ABSENT = "absent"
+    PRESENT = "present"
+    #: Both are plausible: uncertain.
+    BOTH = "both"
+    #: Neither is typical of the recordings the model was calibrated on.
+    NONE = "none"
+
+
+_SETS: Final = {
+    (True, False): PredictionSet.ABSENT,
+    (False, True): PredictionSet.PRESENT,
+    (True, True): PredictionSet.BOTH,
+    (False, False): PredictionSet.NONE,
+}
+
+
 class Statement(_Part):
     """One class of one head, in the order of the head's logits."""
 
@@ -80,6 +102,20 @@ class Statement(_Part):
     threshold: float = Field(ge=0, le=1, description="Calibrated probability from which the finding is present.")
     threshold_rule: str = Field(description="The criterion that chose the threshold, and on which data.")
     training_positives: int = Field(ge=0, description="Positive recordings in the training folds.")
+    scale: float = Field(default=1.0, gt=0, description="Slope of the class on the head's tempered logit.")
+    bias: float = Field(default=0.0, description="Added to the scaled logit.")
+    absent_to: float | None = Field(
+        default=None, ge=0, le=1, description="Calibrated probability up to which absence cannot be ruled out."
+    )
+    present_from: float | None = Field(
+        default=None, ge=0, le=1, description="Calibrated probability from which presence cannot be ruled out."
+    )
+
+    def prediction_set(self, probability: float) -> PredictionSet | None:
+        """The conformal set at a calibrated ``probability``; None where the card states no limits."""
+        if self.absent_to is None or self.present_from is None:
+            return None
+        return _SETS[probability <= self.absent_to, probability >= self.present_from]
 
 
 class Head(_Part):
@@ -87,12 +123,12 @@ class Head(_Part):
 
     output: str = Field(description="Name of the output tensor.")
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
-    temperature: float = Field(gt=0, description="Logits are divided by this before the activation.")
+    temperature: float = Field(gt=0, description="Logits are divided by this before each class's own line.")
     classes: tuple[Statement, ...] = Field(min_length=1)
 
     def probabilities(self, logits: Sequence[float]) -> list[float]:
         """Calibrated probabilities, one per class, from one recording's logits."""
-        scaled = [x / self.temperature for x in logits]
+        scaled = [c.scale * x / self.temperature + c.bias for x, c in zip(logits, self.classes, strict=True)]
         if self.activation == "sigmoid":
             return [_sigmoid(x) for x in scaled]
         top = max(scaled)
@@ -135,9 +171,21 @@ class DataSource(_Part):
     citation: str
     licence: str
     records: int
+    training_records: int | None = Field(default=None, description="Records of the training folds.")
     training_folds: tuple[int, ...]
     calibration_folds: tuple[int, ...]
     sha256: str = Field(description="Over the sorted (record id, labels) table that was used.")
+
+
+class Calibration(_Part):
+    """How probabilities and prediction sets were made, and on how much."""
+
+    method: str = Field(description="How logits become probabilities.")
+    conformal: str = Field(description="How the limits of the prediction sets were chosen.")
+    level: float = Field(
+        gt=0, lt=1, description="Share of recordings whose truth is in the set, per class and outcome."
+    )
+    records: int = Field(ge=1, description="Recordings of the calibration folds.")
 
 
 class Metric(_Part):
@@ -162,7 +210,7 @@ class Artifact(_Part):
 class ModelCard(_Part):
     """The knowledge that travels with one version of one model."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     name: str
     version: int = Field(ge=1)
     description: str
@@ -173,6 +221,7 @@ class ModelCard(_Part):
     heads: tuple[Head, ...] = Field(min_length=1)
     attribution: str | None = Field(default=None, description="Name of the served graph that explains this model.")
     data: DataSource
+    calibration: Calibration | None = None
     metrics: tuple[Metric, ...] = ()
     artifacts: dict[str, Artifact] = Field(default_factory=dict)
     intended_use: str

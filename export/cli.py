@@ -10,7 +10,9 @@ import typer
 from cardiomesh.errors import CardioMeshError
 from export.compression.commands import parity, prune, quantise
 from export.formats.commands import checkpoint
-from export.options import DataOption, ModelOption, RepositoryOption, RunsOption
+from export.options import DataOption, ModelOption, RunsOption
+from export.publishing.commands import ensemble, publish, recalibrate, rollback, verify
+from export.validation.commands import evaluate
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
@@ -93,91 +95,7 @@ def onnx(
         typer.echo(f"{out / 'attribution.onnx'}: {export_attribution(network, out / 'attribution.onnx'):.1e}")
 
 
-@app.command()
-def publish(
-    model: ModelOption,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint to publish (default: RUNS/MODEL-s1/checkpoint.pt).")
-    ] = None,
-    data: DataOption = None,
-    ludb: Annotated[Path | None, typer.Option(help="LUDB folder for the external figures.")] = None,
-    runs: RunsOption = Path("runs"),
-    repository: RepositoryOption = Path("model_repository"),
-    attribution: Annotated[bool, typer.Option(help="Also publish the attribution graph.")] = True,
-    version: Annotated[int | None, typer.Option(help="Version number (default: the next one).")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace that version; only before a release.")] = False,
-) -> None:
-    """Calibrate on fold 9, export to ONNX, measure, and publish a version."""
-    from export.publishing.publish import publish as run
-    from export.training.ptbxl import load_ptbxl
-
-    records = load_ptbxl(data, cache=runs / "cache")
-    for name in model:
-        source = checkpoint or runs / f"{name}-s1" / "checkpoint.pt"
-        typer.echo(run(name, source, records, repository, ludb, attribution, version, overwrite))
-
-
-@app.command()
-def ensemble(
-    model: ModelOption,
-    name: Annotated[str, typer.Option(help="Name of the ensemble.")] = "ensemble",
-    data: DataOption = None,
-    ludb: Annotated[Path | None, typer.Option(help="LUDB folder for the external figures.")] = None,
-    runs: RunsOption = Path("runs"),
-    repository: RepositoryOption = Path("model_repository"),
-    version: Annotated[int | None, typer.Option(help="Version number (default: the next one).")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace that version; only before a release.")] = False,
-) -> None:
-    """Publish the mean of the newest versions of some models, if it beats its best member."""
-    from export.publishing.ensemble import publish_ensemble
-    from export.training.ptbxl import load_ptbxl
-
-    records = load_ptbxl(data, cache=runs / "cache")
-    typer.echo(publish_ensemble(name, tuple(model), records, repository, ludb, version, overwrite))
-
-
-@app.command()
-def rollback(model: ModelOption, repository: RepositoryOption = Path("model_repository")) -> None:
-    """Take the newest version out of service; the one before it answers again."""
-    from export.publishing.repository import versions, withdraw_version
-
-    for name in model:
-        number = withdraw_version(repository, name, f"{name}_attribution")
-        typer.echo(f"{name}: version {number} withdrawn, version {versions(repository, name)[-1]} serves")
-
-
-@app.command()
-def evaluate(
-    model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Model name; several times (default: all).")
-    ] = None,
-    data: DataOption = None,
-    fold: Annotated[list[int] | None, typer.Option(help="PTB-XL folds (default: 9).")] = None,
-    ludb: Annotated[
-        bool, typer.Option("--ludb", help="Evaluate on LUDB (folder ludb/ of the data) instead of PTB-XL.")
-    ] = False,
-    calibrated: Annotated[
-        bool, typer.Option(help="Read LUDB's integers as microvolts instead of trusting its headers.")
-    ] = False,
-    version: Annotated[int | None, typer.Option(help="Version (default: the newest).")] = None,
-    triton: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Triton gRPC endpoint (default: an embedded one is started).")
-    ] = None,
-    offline: Annotated[bool, typer.Option(help="ONNX Runtime in this process instead of Triton.")] = False,
-    runs: RunsOption = Path("runs"),
-    repository: RepositoryOption = Path("model_repository"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Measure published models: AUC, sensitivity, specificity and calibration, with intervals by patient."""
-    from export.validation.report import Served, evaluate_published
-
-    served = Served(offline, triton)
-    evaluate_published(
-        tuple(model or ()), data, tuple(fold or (9,)), ludb, calibrated, version, served, runs, repository, as_json
-    )
-
-
-for command in (checkpoint, parity, prune, quantise):
+for command in (checkpoint, parity, prune, quantise, publish, recalibrate, ensemble, rollback, verify, evaluate):
     app.command()(command)
 
 

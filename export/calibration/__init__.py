@@ -1,1 +1,1 @@
-"""Temperatures and thresholds, chosen on fold 9 alone."""
+"""Calibration, thresholds and prediction sets, all chosen on fold 9 alone."""

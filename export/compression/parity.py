@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cardiomesh.cards import CARD_FILE, Metric, ModelCard, load_card
+from export.calibration.heads import judge
 from export.errors import WorkshopError
-from export.publishing.gate import accuracy_change
 from export.training.labels import SUPERCLASSES, LabelSpace, targets
 from export.training.ptbxl import Records
-from export.validation.metrics import Interval
-from export.validation.scoring import OnnxModel, Scorer, probabilities
+from export.validation.metrics import Interval, paired_change
+from export.validation.scoring import OnnxModel, Scorer
 
 __all__ = ["Parity", "compare_answers", "parity_metrics", "parity_report"]
 
@@ -58,10 +58,10 @@ def compare_answers(
     codes = [s.code for s in reference[0].statements]
     if codes != [s.code for s in variant[0].statements]:
         raise WorkshopError(f"{variant[0].name} answers other classes than {reference[0].name}")
-    old, new = (probabilities(card, logits) for card, logits in (reference, variant))
-    thresholds = [np.array([s.threshold for s in card.statements]) for card, _ in (reference, variant)]
+    before, after = (judge(card.heads, logits) for card, logits in (reference, variant))
+    old, new = before.probability, after.probability
     change = np.abs(new - old)
-    flipped = (old >= thresholds[0]) != (new >= thresholds[1])
+    flipped = before.called != after.called
     worst = int(flipped.sum(0).argmax())
     n = len(SUPERCLASSES)
     return Parity(
@@ -73,7 +73,7 @@ def compare_answers(
         flip_share=float(flipped.mean()),
         worst_class=codes[worst],
         worst_class_flips=int(flipped[:, worst].sum()),
-        auc_change=accuracy_change(superclasses, new[:, :n], old[:, :n], patients, draws),
+        auc_change=paired_change(superclasses, new[:, :n], old[:, :n], patients, draws),
     )
 
 

@@ -1,53 +1,75 @@
-"""The figures that a card carries: fold 9 always, LUDB where it is at hand."""
+"""The figures that a card carries: fold 9 always, its robustness and LUDB where they are asked for."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from cardiomesh.cards import Metric, ModelCard
-from export.training.ludb import load_ludb
-from export.training.ptbxl import Records
+from export.training.ptbxl import Records, read_microvolts
 from export.training.settings import VALIDATION_FOLD
-from export.validation.evaluate import Evaluation, evaluate
-from export.validation.scoring import Scorer, probabilities
+from export.validation.evaluate import Evaluation
+from export.validation.report import Report, report_on
+from export.validation.scoring import Scorer
+from export.validation.sources import ludb_source, records_source
 
-__all__ = ["measure"]
-
-
-def _metrics(result: Evaluation, data: str, command: str) -> list[Metric]:
-    rows = [
-        Metric(name=name, value=v["value"], low=v.get("low"), high=v.get("high"), data=data, command=command)
-        for name, v in result.summary.items()
-    ]
-    rows += [
-        Metric(name=f"auc_{code}", value=values["auc"], data=data, command=command)
-        for code, values in result.classes.items()
-        if np.isfinite(values["auc"])
-    ]
-    return rows
+__all__ = ["External", "Measured", "measure"]
 
 
-def measure(
-    card: ModelCard, model: Scorer, validation: Records, truth: dict[str, Any], ludb: Path | None
-) -> tuple[ModelCard, Evaluation, tuple[Evaluation, ...]]:
-    """The card with its metrics, the fold 9 evaluation, and those of LUDB: true amplitudes, then as scaled."""
-    served = {head.output: truth[head.output] for head in card.heads}
-    scores = probabilities(card, model.logits(validation.signals))
-    result = evaluate(card, scores, served, validation.table["patient_id"].to_numpy())
+@dataclass(frozen=True, slots=True)
+class External:
+    """What is measured besides fold 9: the PTB-XL folder for robustness, the LUDB folder, or neither."""
+
+    ptbxl: Path | None = None
+    robust: bool = False
+    ludb: Path | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The report on fold 9, and LUDB's at its true amplitudes and as its headers scale it."""
+
+    fold: Report
+    ludb: tuple[Evaluation, ...] = ()
+
+
+def _metrics(result: Evaluation, data: str, command: str) -> Iterable[Metric]:
+    for name, row in result.summary.items():
+        yield Metric(
+            name=name, value=row["value"], low=row.get("low"), high=row.get("high"), data=data, command=command
+        )
+    for code, figures in result.classes.items():
+        found = figures["auc"]
+        if math.isfinite(found.value):
+            rounded = found.as_dict()
+            yield Metric(name=f"auc_{code}", **rounded, data=data, command=command)
+
+
+def _changes(report: Report, data: str, command: str) -> Iterable[Metric]:
+    for row in report.effects:
+        if row.group:
+            yield Metric(name=f"macro_auc_change: {row.condition}", **row.change.as_dict(), data=data, command=command)
+
+
+def measure(card: ModelCard, model: Scorer, records: Records, external: External) -> tuple[ModelCard, Measured]:
+    """The card with its metrics, and what they were taken from."""
     base = f"python -m export evaluate --model {card.name}"
-    metrics = _metrics(
-        result, f"PTB-XL fold {VALIDATION_FOLD}, {len(validation)} records", f"{base} --fold {VALIDATION_FOLD}"
+    source = records_source(
+        records.select((VALIDATION_FOLD,)),
+        (VALIDATION_FOLD,),
+        lambda: read_microvolts(external.ptbxl, records.select((VALIDATION_FOLD,)).table),
     )
-    external: list[Evaluation] = []
-    if ludb is not None:
-        for calibrated, option in ((True, " --calibrated"), (False, "")):
-            signals, superclasses, ids = load_ludb(ludb, calibrated)
-            scores = probabilities(card, model.logits(signals))
-            found = evaluate(card, scores, {"statements": superclasses}, ids)
-            reading = "integers as microvolts" if calibrated else "scaled as in its headers"
-            metrics += _metrics(found, f"LUDB, {len(ids)} records, {reading}", f"{base} --ludb{option}")
-            external.append(found)
-    return card.model_copy(update={"metrics": tuple(metrics)}), result, tuple(external)
+    report = report_on(card, model, source, external.robust)
+    data = f"PTB-XL fold {VALIDATION_FOLD}, {report.evaluation.records} records"
+    command = f"{base} --fold {VALIDATION_FOLD}"
+    metrics = [*_metrics(report.evaluation, data, command), *_changes(report, data, f"{command} --robustness")]
+    abroad = []
+    for calibrated, option in ((True, " --calibrated"), (False, "")) if external.ludb else ():
+        found = report_on(card, model, ludb_source(external.ludb, calibrated)).evaluation
+        reading = "integers as microvolts" if calibrated else "scaled as in its headers"
+        metrics += _metrics(found, f"LUDB, {found.records} records, {reading}", f"{base} --ludb{option}")
+        abroad.append(found)
+    measured = Measured(report, tuple(abroad))
+    return card.model_copy(update={"metrics": (*card.metrics, *metrics)}), measured

@@ -1,38 +1,25 @@
-"""Checkpoint → calibrated, exported, measured, published version."""
+"""The three ways to a new version of a network: from a checkpoint, from files made elsewhere, from its own weights."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from cardiomesh.cards import CARD_FILE, Artifact, load_card
+from cardiomesh.cards import CARD_FILE, Head, Metric, load_card
 from export.architectures import trainable_parameters
 from export.architectures.served import served_network
-from export.errors import ParityError
+from export.calibration.heads import card_space
+from export.errors import GateError, WorkshopError
 from export.formats.onnx import export_attribution, export_network
-from export.publishing.card import calibrated_heads, draft_card
-from export.publishing.gate import GateReport, accuracy_change, latency_ratio, neighbour_effect, pass_gate
-from export.publishing.measure import measure
-from export.publishing.readme import model_readme
-from export.publishing.repository import (
-    file_digest,
-    install_version,
-    next_version,
-    staging,
-    versions,
-    write_text,
-)
-from export.publishing.triton import attribution_config, prediction_config
+from export.publishing.card import LIMITS, Facts, hybrid_facts
+from export.publishing.measure import External
+from export.publishing.release import MODEL_FILE, Staged, release
+from export.publishing.repository import changing, file_digest, newest_folder, next_version
 from export.training.checkpoint import load_network
-from export.training.labels import SUPERCLASSES, LabelSpace, targets
+from export.training.labels import LabelSpace
 from export.training.ptbxl import Records
-from export.training.settings import TRAINING_FOLDS, VALIDATION_FOLD
-from export.validation.scoring import OnnxModel
 
-__all__ = ["publish"]
+__all__ = ["publish", "publish_files", "recalibrate"]
 
 
 def publish(
@@ -40,7 +27,7 @@ def publish(
     checkpoint: Path,
     records: Records,
     repository: Path,
-    ludb: Path | None = None,
+    external: External | None = None,
     attribution: bool = True,
     version: int | None = None,
     overwrite: bool = False,
@@ -48,105 +35,83 @@ def publish(
     """Publish a checkpoint as a new version of ``name`` (and of ``name_attribution``); returns the version's folder."""
     trained, space = load_network(checkpoint)
     network = served_network(trained)
-    validation = records.select((VALIDATION_FOLD,))
-    training_records = len(records.select(TRAINING_FOLDS))
-    truth = targets(validation, space)
-    explained = f"{name}_attribution"
-    number = version or next_version(repository, name, explained)
-    with staging(repository) as scratch:
-        main, side = scratch / "main", scratch / "side"
-        main.mkdir()
-        side.mkdir()
-        export_network(network, main / "model.onnx")
-        model = OnnxModel.open(main / "model.onnx")
-        logits = model.logits(validation.signals)
-        heads = calibrated_heads(space, logits, truth, training_records)
-        card = draft_card(name, number, network, trainable_parameters(trained), heads, records)
-        _gate(name, model, repository, space, logits, truth, validation)
-        card, result, external = measure(card, model, validation, truth, ludb)
-        artifacts: dict[str, Artifact] = {}
-
-        def add(folder: Path, model: str) -> None:
-            for path in sorted(p for p in folder.iterdir() if p.name != CARD_FILE):
-                artifacts[f"{model}/{number}/{path.name}"] = Artifact(
-                    sha256=file_digest(path), bytes=path.stat().st_size, precision="weights FP16, arithmetic FP32"
-                )
-
-        add(main, name)
-        if attribution:
-            export_attribution(network, side / "model.onnx")
-            _same_answers(main / "model.onnx", side / "model.onnx", validation, [head.output for head in card.heads])
-            add(side, explained)
-        card = card.model_copy(
-            update={
-                "artifacts": artifacts,
-                "attribution": explained if attribution else None,
-            }
-        )
-        write_text(main / CARD_FILE, card.model_dump_json(indent=1) + "\n")
-        sizes = {head.output: len(head.classes) for head in card.heads}
-        config = network.config
-        if attribution:
-            frames = config.samples // config.stem_stride // 2 ** (len(config.dense_layers) - 1)
-            _configure(
-                repository,
-                explained,
-                attribution_config(explained, config.leads, config.samples, sizes, frames),
-            )
-            install_version(side, repository, explained, number, overwrite)
-        _configure(repository, name, prediction_config(name, config.leads, config.samples, sizes))
-        place = install_version(main, repository, name, number, overwrite)
-    write_text(repository / name / "README.md", model_readme(card, result, external))
-    return place
+    facts = hybrid_facts(name, network.config, trainable_parameters(trained), attribution)
+    number = version or next_version(repository, name, f"{name}_attribution")
+    with changing(repository) as change:
+        main = change.version_folder(name, number, overwrite)
+        side = change.version_folder(facts.attribution, number, overwrite) if facts.attribution else None
+        export_network(network, main / MODEL_FILE)
+        if side is not None:
+            export_attribution(network, side / MODEL_FILE)
+        release(change, Staged(facts, space, number, main, side), records, external or External())
+    return repository / name / str(number)
 
 
-def _gate(
-    name: str,
-    model: OnnxModel,
-    repository: Path,
+def publish_files(
+    facts: Facts,
     space: LabelSpace,
-    logits: dict[str, Any],
-    truth: dict[str, Any],
-    validation: Records,
-) -> None:
-    """Measure the candidate, against the newest published version where its classes are the same."""
-    n = len(SUPERCLASSES)
-    report = GateReport(neighbour_effect(model, validation.signals))
-    published = versions(repository, name)
-    if published:
-        folder = repository / name / str(published[-1])
-        current = OnnxModel.open(folder / "model.onnx")
-        card = load_card(folder / CARD_FILE)
-        codes = tuple(s.code for s in card.heads[0].classes[:n])
-        if codes == space.heads["statements"][:n]:
-            report = replace(
-                report,
-                auc_change=accuracy_change(
-                    truth["statements"][:, :n],
-                    logits["statements"][:, :n],
-                    current.logits(validation.signals)["statements"][:, :n],
-                    validation.table["patient_id"].to_numpy(),
-                ),
-                latency_ratio=latency_ratio(model, current, validation.signals),
-            )
-    pass_gate(report, name)
+    model: Path,
+    attribution: Path | None,
+    records: Records,
+    repository: Path,
+    external: External | None = None,
+    version: int | None = None,
+    overwrite: bool = False,
+    heads: tuple[Head, ...] | None = None,
+    metrics: tuple[Metric, ...] = (),
+) -> Path:
+    """Publish ONNX files made elsewhere (pruned, INT8): all files in the folders of ``model`` and ``attribution``.
+
+    The graphs are called ``model.onnx``. A variant that reproduces another version's answers keeps its calibration
+    and thresholds (``heads``); others are calibrated on fold 9. ``metrics`` go into the card with those measured here.
+    """
+    name = facts.name
+    number = version or next_version(repository, name, f"{name}_attribution")
+    with changing(repository) as change:
+        main = change.version_folder(name, number, overwrite)
+        side = None
+        shutil.copytree(model.parent, main, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CARD_FILE))
+        if attribution is not None and facts.attribution is not None:
+            side = change.version_folder(facts.attribution, number, overwrite)
+            shutil.copytree(attribution.parent, side, dirs_exist_ok=True)
+        staged = Staged(facts, space, number, main, side, heads, metrics)
+        release(change, staged, records, external or External())
+    return repository / name / str(number)
 
 
-def _configure(repository: Path, name: str, files: dict[str, str]) -> None:
-    for path, text in files.items():
-        write_text(repository / name / path, text)
+def recalibrate(
+    name: str,
+    records: Records,
+    repository: Path,
+    external: External | None = None,
+    version: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Publish the newest version's weights anew: calibrated, measured and described by the present procedure.
 
-
-def _same_answers(prediction: Path, attribution: Path, validation: Records, names: list[str]) -> None:
-    """Both graphs must give the same logits for real ECGs."""
-    signals: Any = np.array(validation.signals[:4])
-    explained = OnnxModel.open(attribution).session
-    inputs = {i.name: i.shape for i in explained.get_inputs()}
-    target = np.zeros((len(signals), int(inputs["target"][1])), dtype=np.float32)
-    target[:, 1] = 1.0
-    expected = OnnxModel.open(prediction).logits(signals)
-    for name in names:
-        (value,) = explained.run([name], {"ecg": signals, "target": target})
-        difference = float(np.abs(value - expected[name]).max())
-        if difference > 1e-4:
-            raise ParityError(f"prediction and attribution graphs disagree on {name} by {difference:.1e}")
+    Its files must be those that its card records. The result is a new version, unless ``overwrite``, before a release,
+    replaces the version itself.
+    """
+    folder = newest_folder(repository, name)
+    card = load_card(folder / CARD_FILE)
+    source = card.version
+    if card.architecture.family == "ensemble":
+        raise WorkshopError(f"{name} is an ensemble; publish it anew with `python -m export ensemble`")
+    for place, artifact in card.artifacts.items():
+        if file_digest(repository / place) != artifact.sha256:
+            raise GateError(f"{place} is not the file that the card of {name} {source} describes")
+    precision = next(iter(card.artifacts.values())).precision
+    facts = Facts(card.name, card.description, card.architecture, card.input, card.attribution, precision, LIMITS)
+    kept = tuple(m for m in card.metrics if m.name.startswith("parity_"))
+    return publish_files(
+        facts,
+        card_space(card),
+        folder / MODEL_FILE,
+        repository / card.attribution / str(source) / MODEL_FILE if card.attribution else None,
+        records,
+        repository,
+        external,
+        version or (source if overwrite else None),
+        overwrite,
+        metrics=kept,
+    )

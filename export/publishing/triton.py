@@ -7,8 +7,10 @@ from typing import Final
 
 from export.formats.combine import Member
 
-__all__ = ["attribution_config", "combination_config", "ensemble_config", "prediction_config"]
+__all__ = ["SERVED_VERSIONS", "attribution_config", "combination_config", "ensemble_config", "prediction_config"]
 
+#: Versions of a network that stay loaded.
+SERVED_VERSIONS: Final = 2
 _GRAPH_INPUT: Final = 'input [\n  {{ name: "ecg" data_type: TYPE_FP32 dims: [ {leads}, {samples} ] }}{extra}\n]'
 
 
@@ -25,7 +27,7 @@ def _common(name: str, largest_batch: int, delay_us: int, instances: int) -> str
 backend: "onnxruntime"
 max_batch_size: {largest_batch}
 # The two newest versions stay loaded, so that a rollback is a change of the default and not a reload.
-version_policy: {{ latest {{ num_versions: 2 }} }}
+version_policy: {{ latest {{ num_versions: {SERVED_VERSIONS} }} }}
 # Requests that wait for an instance are joined; nobody waits longer than this for company.
 dynamic_batching {{ max_queue_delay_microseconds: {delay_us} }}
 # One thread per instance and an instance per core answers more ECGs per second than one instance with many

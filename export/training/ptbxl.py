@@ -29,7 +29,16 @@ from tqdm import tqdm
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION, WINDOW_SAMPLES, condition
 from export.errors import DataError
 
-__all__ = ["CITATION", "LICENCE", "Records", "default_data_folder", "import_wfdb", "load_ptbxl", "read_ptbxl"]
+__all__ = [
+    "CITATION",
+    "LICENCE",
+    "Records",
+    "default_data_folder",
+    "import_wfdb",
+    "load_ptbxl",
+    "read_microvolts",
+    "read_ptbxl",
+]
 
 CITATION: Final = (
     "Wagner P, Strodthoff N, Bousseljot R-D, Kreiseler D, Lunze FI, Samek W, Schaeffter T. PTB-XL, a large "
@@ -59,9 +68,7 @@ class Records:
 
     def select(self, folds: tuple[int, ...]) -> Records:
         """The records of some folds; a fold without records is an error."""
-        for fold in folds:
-            if not (self.table["strat_fold"] == fold).any():
-                raise DataError(f"fold {fold} has no records in {self.name}")
+        _check_folds(self.table, folds, self.name)
         keep = self.table["strat_fold"].isin(folds).to_numpy()
         return Records(self.signals[keep], self.table[keep].reset_index(drop=True), self.statements, self.name)
 
@@ -75,6 +82,13 @@ class Records:
             for i, f, c in zip(self.table["ecg_id"], self.table["strat_fold"], self.table["codes"], strict=True)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _check_folds(table: pd.DataFrame, folds: tuple[int, ...], name: str) -> None:
+    present = sorted({int(fold) for fold in table["strat_fold"]})
+    for fold in folds:
+        if fold not in present:
+            raise DataError(f"fold {fold} has no records in {name}; it has folds {', '.join(map(str, present))}")
 
 
 def default_data_folder() -> Path | None:
@@ -157,25 +171,62 @@ def read_ptbxl(folder: Path) -> tuple[pd.DataFrame, Iterator[Signal]]:
     """The table of a PTB-XL folder and its recordings as they are, row by row: [12, n] mV and their rate."""
     root = _locate(folder)
     table = _table(root)
+    return table, _read(root, table)
+
+
+def _read(root: Path, table: pd.DataFrame) -> Iterator[Signal]:
+    """The recordings of ``table``; of a packed folder always all."""
     layout = _layout(root, table.columns)
-    return table, _read_packed(root) if layout == "packed" else _read_wfdb(root, list(table[layout]))
+    return _read_packed(root) if layout == "packed" else _read_wfdb(root, list(table[layout]))
 
 
-def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), progress: bool = True) -> Records:
-    """All records of a PTB-XL folder, conditioned; the second call reads the cache."""
+def _root(folder: Path | None) -> Path:
     given = folder or default_data_folder()
     if given is None:
         raise DataError(f"no PTB-XL folder was given: use --data or {DATA_VARIABLE}")
-    root = _locate(given)
+    return _locate(given)
+
+
+def read_microvolts(folder: Path | None, wanted: pd.DataFrame) -> npt.NDArray[np.int16]:
+    """The recordings of some rows of a table as they were stored: int16 [N, 12, 5000] at 500 Hz."""
+    root, wished = _root(folder), set(wanted["ecg_id"])
     table = _table(root)
-    statements = pd.read_csv(root / "scp_statements.csv", index_col=0)
+    packed = _layout(root, table.columns) == "packed"
+    rows = table if packed else table[table["ecg_id"].isin(wished)]
+    found = []
+    for number, (millivolts, rate) in zip(rows["ecg_id"], _read(root, rows), strict=True):
+        if rate != _PACKED_RATE_HZ:
+            raise DataError(f"{root} holds only the 100 Hz files; the recordings as stored are in records500/")
+        if not packed or number in wished:
+            found.append(np.round(1000.0 * millivolts).astype(np.int16))
+    return np.stack(found)
+
+
+def load_ptbxl(
+    folder: Path | None = None,
+    cache: Path = Path("runs/cache"),
+    progress: bool = True,
+    folds: tuple[int, ...] | None = None,
+) -> Records:
+    """The records of a PTB-XL folder, or of some of its folds, conditioned; the second call reads the cache."""
+    root = _root(folder)
+    table = _table(root)
+    official = root / "scp_statements.csv"
+    if not official.is_file():
+        raise DataError(f"{root} holds no scp_statements.csv")
+    statements = pd.read_csv(official, index_col=0)
     layout = _layout(root, table.columns)
+    name = f"PTB-XL ({len(table)} records)"
+    if folds is not None:
+        _check_folds(table, folds, name)
+        if layout != "packed":  # a packed folder is read from its beginning to its end in any case
+            table = table[table["strat_fold"].isin(folds)].reset_index(drop=True)
     key = hashlib.sha256(
         f"{PREPROCESSING_VERSION}|{layout == 'packed'}|{','.join(map(str, table['ecg_id']))}".encode()
     ).hexdigest()[:16]
     path = cache / f"ptbxl-{key}{'-100hz' if layout == 'filename_lr' else ''}.npy"
     if not path.is_file():
-        _, source = read_ptbxl(root)
+        source = _read(root, table)
         cache.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         signals: Any = np.lib.format.open_memmap(
@@ -194,4 +245,5 @@ def load_ptbxl(folder: Path | None = None, cache: Path = Path("runs/cache"), pro
             part.unlink()
             raise
         part.replace(path)
-    return Records(np.load(path, mmap_mode="r"), table, statements, name=f"PTB-XL ({len(table)} records)")
+    records = Records(np.load(path, mmap_mode="r"), table, statements, name)
+    return records if folds is None else records.select(folds)

@@ -6,27 +6,29 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
 
 from cardiomesh.cards import CARD_FILE, ModelCard, load_card
-from export.errors import DataError, WorkshopError
-from export.publishing.repository import versions
-from export.training.labels import SUPERCLASSES, LabelSpace, targets
-from export.training.ludb import load_ludb
-from export.training.ptbxl import default_data_folder, load_ptbxl
+from export.calibration.heads import card_space, cross_fitted, judge
+from export.errors import WorkshopError
+from export.publishing.repository import newest_folder
+from export.training.labels import SUPERCLASSES
 from export.validation.evaluate import Evaluation, evaluate
-from export.validation.scoring import Scorer, TritonModel, open_model, probabilities
+from export.validation.plot import reliability_plot
+from export.validation.robustness import Effect, robustness
+from export.validation.scoring import Scorer, TritonModel, open_model
+from export.validation.sources import Source, ludb_source, ptbxl_source
+from export.validation.subgroups import Subgroup, subgroups
+from export.validation.tables import print_effects, print_evaluation, print_subgroups, report_console
 
-__all__ = ["Served", "evaluate_published"]
+__all__ = ["Question", "Report", "Served", "evaluate_published", "report_on"]
 
-Array = npt.NDArray[Any]
+Spoilt = dict[str, tuple[npt.NDArray[np.float32], float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,87 +57,99 @@ class Served:
                 yield lambda card: TritonModel(started, card)
 
 
-def _card(repository: Path, name: str, version: int | None) -> ModelCard:
-    published = versions(repository, name)
-    if not published or (version is not None and version not in published):
-        have = ", ".join(map(str, published)) or "none"
-        raise WorkshopError(f"{repository} holds no such version of {name} (it has: {have})")
-    return load_card(repository / name / str(version or published[-1]) / CARD_FILE)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be evaluated, and how the answer is given."""
+
+    names: tuple[str, ...] = ()
+    data: Path | None = None
+    folds: tuple[int, ...] = (9,)
+    ludb: bool = False
+    #: Read LUDB's integers as microvolts instead of trusting its headers.
+    calibrated: bool = False
+    version: int | None = None
+    robust: bool = False
+    #: Folder for reliability plots.
+    plots: Path | None = None
+    as_json: bool = False
 
 
-def _space(card: ModelCard) -> LabelSpace:
-    heads = {head.output: tuple(s.code for s in head.classes) for head in card.heads}
-    return LabelSpace(heads=heads, auxiliary={}, positives={})
+@dataclass(frozen=True)
+class Report:
+    """Everything measured about one version on one source."""
+
+    evaluation: Evaluation
+    subgroups: list[Subgroup] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            **self.evaluation.as_dict(),
+            "subgroups": [row.as_dict() for row in self.subgroups],
+            "robustness": [row.as_dict() for row in self.effects],
+        }
 
 
-def _ptbxl(
-    data: Path | None, folds: tuple[int, ...], runs: Path, card: ModelCard
-) -> tuple[Array, dict[str, Array], Array, str]:
-    records = load_ptbxl(data, cache=runs / "cache").select(folds)
-    truth = targets(records, _space(card))
-    served = {head.output: truth[head.output] for head in card.heads}
-    label = f"PTB-XL fold {', '.join(map(str, folds))} ({len(records)} records)"
-    return np.array(records.signals), served, records.table["patient_id"].to_numpy(), label
+def report_on(
+    card: ModelCard, model: Scorer, source: Source, robust: bool = False, spoilt: Spoilt | None = None
+) -> Report:
+    """Measure one version; ``spoilt`` keeps the robustness tensors for the next one."""
+    logits, truth = model.logits(source.signals), source.truth(card)
+    training, crossed = source.calibrated_on(card), None
+    if training is not None:
+        crossed = cross_fitted(card_space(card), logits, truth, source.patients, training)
+    result = evaluate(card, logits, truth, source.patients, crossed=crossed)
+    groups: list[Subgroup] = []
+    effects: list[Effect] = []
+    count = len(SUPERCLASSES)
+    y = truth[card.heads[0].output][:, :count]
+    if source.table is not None:
+        served = judge(card.heads, logits)
+        score, called = served.probability[:, :count], (crossed or served).called[:, :count]
+        groups = subgroups(source.table, y, score, called, source.patients)
+    if robust:
+        if source.microvolts is None:
+            raise WorkshopError("robustness is measured on PTB-XL")
+        kept = {} if spoilt is None else spoilt
+        effects = robustness(card, model, source.microvolts(), y, source.patients, kept)
+    return Report(result, groups, effects)
 
 
-def _ludb(data: Path | None, calibrated: bool) -> tuple[Array, dict[str, Array], Array, str]:
-    folder = data or default_data_folder()
-    if folder is None:
-        raise DataError("no folder was given: use --data or CARDIOMESH_DATA")
-    signals, truth, ids = load_ludb(folder, calibrated)
-    reading = "integers as microvolts" if calibrated else "as its headers scale it"
-    return signals, {"statements": truth}, ids, f"LUDB ({len(ids)} records, {reading})"
-
-
-def _print(console: Console, card: ModelCard, label: str, result: Evaluation) -> None:
-    table = Table(title=f"{card.name} version {card.version} on {label}", title_justify="left")
-    for column in ("class", "n", "AUC", "AP", "sens.", "spec.", "PPV", "NPV", "F1"):
-        table.add_column(column, justify="left" if column == "class" else "right")
-    keys = ("auc", "average_precision", "sensitivity", "specificity", "ppv", "npv", "f1")
-    for code, row in result.classes.items():
-        figures = ["–" if np.isnan(row[key]) else f"{row[key]:.3f}" for key in keys]
-        table.add_row(code, str(int(row["positives"])), *figures)
-    console.print(table)
-    for name, row in result.summary.items():
-        interval = f" (95 % {row['low']:.4f}-{row['high']:.4f})" if "low" in row else ""
-        console.print(f"{name}: {row['value']:.4f}{interval}")
-    if set(result.classes) == set(SUPERCLASSES):
-        console.print("Superclasses only: this data set has no further statements.")
-
-
-def evaluate_published(
-    names: tuple[str, ...],
-    data: Path | None,
-    folds: tuple[int, ...],
-    ludb: bool,
-    calibrated: bool,
-    version: int | None,
-    served: Served,
-    runs: Path,
-    repository: Path,
-    as_json: bool,
-) -> None:
+def evaluate_published(question: Question, served: Served, runs: Path, repository: Path) -> None:
     """Print one table per model, or one JSON object for all; no name means every model that has a card."""
-    if not names:
-        names = tuple(sorted({path.parents[1].name for path in repository.glob(f"*/[1-9]*/{CARD_FILE}")}))
+    names = question.names or tuple(sorted({path.parents[1].name for path in repository.glob(f"*/[1-9]*/{CARD_FILE}")}))
     if not names:
         raise WorkshopError(f"{repository} holds no published model")
-    console, answer = Console(), dict[str, Any]()
     # Everything that can be wrong with the request is found before a server is started for it.
-    cards = [_card(repository, name, version) for name in names]
-    sets = [_ludb(data, calibrated) if ludb else _ptbxl(data, folds, runs, card) for card in cards]
+    cards = [load_card(newest_folder(repository, name, question.version) / CARD_FILE) for name in names]
+    if question.ludb:
+        source = ludb_source(question.data, question.calibrated)
+    else:
+        source = ptbxl_source(question.data, question.folds, runs / "cache", progress=not question.as_json)
+    if question.robust and source.microvolts is None:
+        raise WorkshopError("robustness is measured on PTB-XL")
+    console, answer = report_console(), dict[str, Any]()
+    spoilt: Spoilt = {}
+    through = "ONNX Runtime" if served.offline else "Triton"
     with served.scorers(repository) as scorer:
-        for card, (signals, truth, patients, label) in zip(cards, sets, strict=True):
-            model = scorer(card)
-            result = evaluate(card, probabilities(card, model.logits(signals)), truth, patients)
-            through = "ONNX Runtime" if served.offline else "Triton"
+        for card in cards:
+            report = report_on(card, scorer(card), source, question.robust, spoilt)
             answer[card.name] = {
                 "version": card.version,
-                "data": label,
+                "data": source.label,
                 "through": through,
-                **result.as_dict(),
+                **report.as_dict(),
             }
-            if not as_json:
-                _print(console, card, f"{label} through {through}", result)
-    if as_json:
-        print(json.dumps(answer, indent=1, allow_nan=True))
+            if question.plots is not None:
+                path = question.plots / f"reliability-{card.name}.png"
+                reliability_plot(path, f"{card.name} version {card.version}, {source.label}", report.evaluation.bins)
+                answer[card.name]["reliability_plot"] = str(path)
+            if not question.as_json:
+                print_evaluation(console, card, f"{source.label} through {through}", report.evaluation)
+                if report.subgroups:
+                    print_subgroups(console, report.subgroups)
+                if report.effects:
+                    print_effects(console, report.effects)
+    if question.as_json:
+        print(json.dumps(answer, indent=1, allow_nan=False))

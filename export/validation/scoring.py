@@ -1,4 +1,4 @@
-"""Scores of a published version on recordings: calibrated probabilities out of the very file that is served."""
+"""Logits of a published version on recordings, out of the very file that is served or through Triton."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy.typing as npt
 import onnxruntime
 
 from cardiomesh.cards import ModelCard
-from export.calibration.temperature import sigmoid
 from export.errors import WorkshopError
-from export.formats.combine import Member
+from export.formats.combine import tensor
 
-__all__ = ["EnsembleModel", "OnnxModel", "Scorer", "TritonModel", "open_model", "probabilities"]
+__all__ = ["EnsembleModel", "OnnxModel", "Scorer", "TritonModel", "open_model"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -58,13 +57,12 @@ class EnsembleModel:
 
     members: Mapping[str, OnnxModel]
     combination: OnnxModel
-    order: tuple[Member, ...]
     heads: tuple[str, ...]
 
     def logits(self, signals: FloatArray) -> dict[str, FloatArray]:
         """Each output for ``signals`` [N, 12, 1000]."""
         single = {name: model.logits(signals) for name, model in self.members.items()}
-        flat = {m.tensor(head): single[m.name][head] for m in self.order for head in self.heads}
+        flat = {tensor(name, head): values[head] for name, values in single.items() for head in self.heads}
         return dict(zip(self.heads, self.combination.session.run(list(self.heads), flat), strict=True))
 
 
@@ -77,11 +75,9 @@ def open_model(repository: Path, card: ModelCard) -> Scorer:
     if card.architecture.family != "ensemble":
         return graph(card.name, card.version)
     config = card.architecture.config
-    members = tuple(Member(m["name"], m["version"], m["temperatures"], m["weight"]) for m in config["members"])
     return EnsembleModel(
-        {m.name: graph(m.name, m.version) for m in members},
+        {m["name"]: graph(m["name"], m["version"]) for m in config["members"]},
         graph(config["combination"], card.version),
-        members,
         tuple(head.output for head in card.heads),
     )
 
@@ -117,8 +113,3 @@ class TritonModel:
         except grpc.InferenceServerException as error:
             raise WorkshopError(f"Triton at {self.address}: {error.message()}") from error
         return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-def probabilities(card: ModelCard, logits: dict[str, FloatArray]) -> npt.NDArray[np.float64]:
-    """Calibrated probabilities [N, classes] of all heads in card order."""
-    return np.concatenate([sigmoid(logits[head.output] / head.temperature) for head in card.heads], axis=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cardiomesh.cards import CardError, CardStore, load_card
+from cardiomesh.cards import CardError, CardStore, PredictionSet, load_card
 from tests.cards import card_of
 from tests.conftest import ROOT
 
@@ -27,6 +28,51 @@ def write(folder: Path, change: Any = None) -> Path:
 def test_the_digest_is_of_the_files_bytes(tmp_path: Path) -> None:
     path = write(tmp_path)
     assert load_card(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_card_of_the_first_schema_is_read_as_it_always_was(tmp_path: Path) -> None:
+    def older(plain: dict[str, Any]) -> None:
+        plain["schema_version"] = 1
+        del plain["calibration"], plain["data"]["training_records"]
+        for statement in plain["heads"][0]["classes"]:
+            for name in ("scale", "bias", "absent_to", "present_from"):
+                del statement[name]
+
+    head = load_card(write(tmp_path, older)).heads[0]
+    assert head.probabilities([0.0, 0.0]) == [0.5, 0.5]
+    assert head.classes[0].prediction_set(0.5) is None
+
+
+def test_each_class_has_its_own_line() -> None:
+    head = card_of("tiny", temperature=2.0).heads[0]
+    lines = (head.classes[0].model_copy(update={"scale": 3.0, "bias": -1.0}), head.classes[1])
+    first, second = head.model_copy(update={"classes": lines}).probabilities([2.0, 2.0])
+    assert first == pytest.approx(1 / (1 + math.exp(-(3.0 * 2.0 / 2.0 - 1.0))))
+    assert second == pytest.approx(1 / (1 + math.exp(-1.0)))
+
+
+def test_logits_of_another_model_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"argument 2 is (shorter|longer)"):
+        card_of("tiny").heads[0].probabilities([0.0])
+
+
+@pytest.mark.parametrize(
+    ("absent_to", "present_from", "probability", "expected"),
+    [
+        (0.6, 0.4, 0.3, PredictionSet.ABSENT),
+        (0.6, 0.4, 0.4, PredictionSet.BOTH),
+        (0.6, 0.4, 0.6, PredictionSet.BOTH),
+        (0.6, 0.4, 0.61, PredictionSet.PRESENT),
+        (0.4, 0.6, 0.5, PredictionSet.NONE),
+        (1.0, 0.0, 0.5, PredictionSet.BOTH),
+    ],
+)
+def test_the_limits_belong_to_the_set(
+    absent_to: float, present_from: float, probability: float, expected: PredictionSet
+) -> None:
+    statement = card_of("tiny").statements[0]
+    bounded = statement.model_copy(update={"absent_to": absent_to, "present_from": present_from})
+    assert bounded.prediction_set(probability) is expected
 
 
 def repeat_a_code(plain: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def synthetic_ecg(random: np.random.Generator, normal: bool) -> np.ndarray:
     return leads.astype(np.float32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def records() -> Records:
     """180 synthetic recordings of folds 1-9, 20 each: NORM, or two further statements."""
     random = np.random.default_rng(3)

@@ -12,8 +12,8 @@ from cardiomesh.cards import CARD_FILE, ModelCard, load_card
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.ecg.statements import taxonomy
-from export.publishing.gate import neighbour_effect
-from export.publishing.repository import file_digest
+from export.publishing.gate import neighbour_effect, neighbour_limit
+from export.publishing.rollback import verify
 from export.validation.scoring import OnnxModel
 
 REPOSITORY = Path(__file__).parents[3] / "model_repository"
@@ -38,12 +38,14 @@ def test_the_first_models_are_published() -> None:
     assert {"edge_optimized", "hybrid_mobile"} <= {name for name, _ in CARDS}
 
 
+def test_every_file_is_the_one_its_card_describes() -> None:
+    good, wrong = verify(REPOSITORY)
+    assert wrong == []
+    assert {f"{name}/{version}/model.onnx" for name, version in NETWORKS} <= set(good)
+
+
 @pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: f"{card.name}-{card.version}")
 def test_card_describes_what_lies_beside_it(card: ModelCard) -> None:
-    for path, artifact in card.artifacts.items():
-        file = REPOSITORY / path
-        assert file_digest(file) == artifact.sha256, path
-        assert file.stat().st_size == artifact.bytes
     assert card.input.leads == STANDARD_LEADS
     assert card.input.preprocessing_version == PREPROCESSING_VERSION
     known = taxonomy()
@@ -68,8 +70,9 @@ def test_triton_configuration_fits_the_card(card: ModelCard) -> None:
 
 @pytest.mark.parametrize("card", NETWORKS.values(), ids=lambda card: f"{card.name}-{card.version}")
 def test_answers_do_not_depend_on_their_neighbours(card: ModelCard) -> None:
+    artifact = card.artifacts[f"{card.name}/{card.version}/model.onnx"]
     model = OnnxModel.open(REPOSITORY / card.name / str(card.version) / "model.onnx")
-    assert neighbour_effect(model, _ecg(32)) < 1e-4
+    assert neighbour_effect(model, _ecg(32)) <= neighbour_limit(artifact.precision)
 
 
 @pytest.mark.parametrize("card", NETWORKS.values(), ids=lambda card: f"{card.name}-{card.version}")

@@ -12,7 +12,7 @@ import pytest
 from cardiomesh.ecg.conditioning import condition
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from export.errors import DataError
-from export.training.ptbxl import default_data_folder, load_ptbxl
+from export.training.ptbxl import default_data_folder, load_ptbxl, read_microvolts
 
 
 def _microvolts(count: int) -> np.ndarray:
@@ -125,3 +125,28 @@ def test_a_folder_without_the_table_says_what_is_missing(tmp_path: Path) -> None
 def test_the_setting_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARDIOMESH_DATA", str(tmp_path))
     assert default_data_folder() == tmp_path
+
+
+def test_recordings_as_they_were_stored_in_either_layout(tmp_path: Path) -> None:
+    signals = _microvolts(3)
+    _tables(tmp_path / "ptbxl", 3)
+    _packed(tmp_path / "ptbxl", signals)
+    records = load_ptbxl(tmp_path, cache=tmp_path / "cache", progress=False, folds=(9,))
+    assert records.table["ecg_id"].tolist() == [3]
+    np.testing.assert_array_equal(read_microvolts(tmp_path, records.table), signals[2:])
+    with pytest.raises(DataError, match=r"fold 10 has no records in PTB-XL \(3 records\); it has folds 1, 9"):
+        load_ptbxl(tmp_path, cache=tmp_path / "cache", progress=False, folds=(10,))
+
+
+def test_only_the_wanted_folds_of_a_downloaded_folder_are_read(tmp_path: Path) -> None:
+    signals = _microvolts(3)
+    _tables(tmp_path / "full", 3)
+    place = tmp_path / "full" / "records500" / "00000"
+    place.mkdir(parents=True)
+    name = "00003_hr"  # the two recordings of fold 1 are not even there
+    rows = [f"{name}.dat 16 1000.0(0)/mV 16 0 0 0 0 {lead.upper()}" for lead in STANDARD_LEADS]
+    (place / f"{name}.hea").write_text("\n".join([f"{name} 12 500 5000", *rows, ""]))
+    (place / f"{name}.dat").write_bytes(np.ascontiguousarray(signals[2].T).astype("<i2").tobytes())
+    records = load_ptbxl(tmp_path / "full", cache=tmp_path / "cache", progress=False, folds=(9,))
+    assert records.table["ecg_id"].tolist() == [3]
+    np.testing.assert_array_equal(read_microvolts(tmp_path / "full", records.table), signals[2:])

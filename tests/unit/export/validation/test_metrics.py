@@ -2,9 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, fbeta_score, roc_auc_score
 
-from export.validation.metrics import auc, average_precision, bootstrap, class_report, macro_auc
+from export.validation.metrics import (
+    CLASS_FIGURES,
+    Interval,
+    auc,
+    average_precision,
+    bootstrap,
+    class_figures,
+    class_intervals,
+    macro_auc,
+    paired_change,
+)
 
 
 def _case(ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -22,8 +32,9 @@ def test_auc_equals_scikit_learn(ties: bool) -> None:
     assert macro_auc(y, p) == pytest.approx(roc_auc_score(y, p, average="macro"), abs=1e-12)
 
 
-def test_average_precision_equals_scikit_learn() -> None:
-    y, p = _case()
+@pytest.mark.parametrize("ties", [False, True])
+def test_average_precision_equals_scikit_learn(ties: bool) -> None:
+    y, p = _case(ties)
     assert average_precision(y[:, 0], p[:, 0]) == pytest.approx(average_precision_score(y[:, 0], p[:, 0]))
 
 
@@ -42,11 +53,40 @@ def test_interval_holds_the_value_and_resamples_patients_not_recordings() -> Non
 
 
 def test_confusion_figures() -> None:
-    y = np.array([1, 1, 1, 0, 0, 0, 0, 0])
-    p = np.array([0.9, 0.8, 0.1, 0.7, 0.2, 0.2, 0.1, 0.1])
-    report = class_report(y, p, 0.5)
-    assert report["sensitivity"] == pytest.approx(2 / 3)
-    assert report["specificity"] == pytest.approx(4 / 5)
-    assert report["ppv"] == pytest.approx(2 / 3)
-    assert report["npv"] == pytest.approx(4 / 5)
-    assert report["f1"] == pytest.approx(2 / 3)
+    y = np.array([1, 1, 1, 0, 0, 0, 0, 0], dtype=np.float64)[:, None]
+    p = np.array([0.9, 0.8, 0.1, 0.7, 0.2, 0.2, 0.1, 0.1])[:, None]
+    (row,) = class_figures(y, p, p >= 0.5, np.array([2.0]))
+    found = dict(zip(CLASS_FIGURES, row, strict=True))
+    assert found["sensitivity"] == pytest.approx(2 / 3)
+    assert found["specificity"] == pytest.approx(4 / 5)
+    assert found["ppv"] == pytest.approx(2 / 3)
+    assert found["npv"] == pytest.approx(4 / 5)
+    assert found["f_beta"] == pytest.approx(fbeta_score(y[:, 0], p[:, 0] >= 0.5, beta=2))
+    assert found["average_precision"] == pytest.approx(average_precision_score(y[:, 0], p[:, 0]))
+
+
+def test_an_empty_denominator_is_no_figure() -> None:
+    nothing = np.zeros((4, 1))
+    (row,) = class_figures(nothing, nothing, nothing > 1, np.ones(1))
+    found = dict(zip(CLASS_FIGURES, row, strict=True))
+    assert np.isnan([found[name] for name in ("auc", "average_precision", "sensitivity", "ppv")]).all()
+    assert found["specificity"] == found["npv"] == 1.0
+
+
+def test_each_class_has_its_own_intervals() -> None:
+    y, p = _case()
+    y[:, 3] = 0
+    rows = class_intervals(y, p, p > 0.8, np.ones(4), np.arange(300), draws=100)
+    for k in range(3):
+        interval = rows[k]["auc"]
+        assert interval.value == pytest.approx(roc_auc_score(y[:, k], p[:, k]))
+        assert interval.low < interval.value < interval.high
+    assert np.isnan(rows[3]["auc"].value)
+    assert rows[3]["specificity"].low > 0.6
+
+
+def test_a_change_that_only_rescales_is_none() -> None:
+    y, p = _case()
+    assert paired_change(y, 3 * p - 1, p, np.arange(300), draws=50) == Interval(0.0, 0.0, 0.0)
+    worse = paired_change(y, np.random.default_rng(1).normal(size=p.shape), p, np.arange(300), draws=100)
+    assert worse.high < 0
