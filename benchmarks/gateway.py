@@ -3,7 +3,8 @@
 Run by ``make bench-gateway``. One tensor of 12 × 1000 float32 (48 KB) per request to ``edge_optimized``. The three
 ways are measured in rounds (A B C A B C …) within one run, so that a machine that drifts drifts for all of them;
 medians over rounds are printed. CPU is that of the process in the middle, from the kernel's own accounting. The load
-generator shares the machine. Then the cost of ``Analyze``: computed and answered from the cache.
+generator shares the machine. The gateway authenticates, and writes its audit trail to SQLite, as the embedded mesh
+always does. Then the cost of ``Analyze``: computed and answered from the cache.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ async def measure(mesh: Mesh, bare: subprocess.Popen[str], bare_port: int, secon
         raw_input_contents=[ecg.tobytes()],
     ).SerializeToString()
     where = mesh.addresses
+    key = (("authorization", f"Bearer {mesh.api_key}"),)
     async with dial(where.triton) as triton, dial(f"127.0.0.1:{bare_port}") as floor, dial(where.gateway) as door:
         infer = {
             name: channel.unary_unary(INFER)
@@ -113,7 +115,7 @@ async def measure(mesh: Mesh, bare: subprocess.Popen[str], bare_port: int, secon
         ways = {
             "triton": (lambda: infer["triton"](request), pids["triton"]),
             "bare forwarder": (lambda: infer["bare forwarder"](request), bare.pid),
-            "gateway": (lambda: infer["gateway"](request), pids["gateway"]),
+            "gateway": (lambda: infer["gateway"](request, metadata=key), pids["gateway"]),
         }
         stub = gateway_pb2_grpc.CardioMeshStub(door)
         analyze = gateway_pb2.AnalyzeRequest()
@@ -122,8 +124,8 @@ async def measure(mesh: Mesh, bare: subprocess.Popen[str], bare_port: int, secon
         fresh.CopyFrom(analyze)
         fresh.bypass_cache = True
         answers: dict[str, tuple[Call, int]] = {
-            "Analyze, computed": (lambda: stub.Analyze(fresh), pids["gateway"]),
-            "Analyze, from the cache": (lambda: stub.Analyze(analyze), pids["gateway"]),
+            "Analyze, computed": (lambda: stub.Analyze(fresh, metadata=key), pids["gateway"]),
+            "Analyze, from the cache": (lambda: stub.Analyze(analyze, metadata=key), pids["gateway"]),
         }
         for call, _ in (*ways.values(), *answers.values()):
             await load(call, 4, seconds / 2)  # warm-up

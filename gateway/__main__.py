@@ -25,7 +25,7 @@ from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
-from gateway.store import Journal, Ledger, LedgerKeys, WhenDown, migrate, open_engine
+from gateway.store import Durability, Journal, Ledger, LedgerKeys, migrate, open_engine
 
 log = logging.getLogger("cardiomesh.gateway")
 
@@ -58,7 +58,7 @@ def _ledger(settings: GatewaySettings, telemetry: Telemetry) -> Ledger | None:
         log.warning("nothing is recorded: there is no audit trail without CARDIOMESH_STORE_URL")
         return None
     journal = None
-    if settings.store_when_down is WhenDown.JOURNAL and settings.store_journal is not None:
+    if settings.store_durability is Durability.JOURNAL and settings.store_journal is not None:
         journal = Journal(settings.store_journal, settings.store_journal_bytes)
     engine = open_engine(settings.store_url.get_secret_value(), settings.store_timeout_s)
     return Ledger(
@@ -107,8 +107,10 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         return missing
 
     async def start() -> None:
-        if ledger is not None and settings.store_migrate:
-            await migrate(ledger.engine)
+        if ledger is not None:
+            if settings.store_migrate:
+                await migrate(ledger.engine)
+            ledger.start()
 
     async def close() -> None:
         if ledger is not None:

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from cardiomesh.chassis.settings import ServiceSettings
 from gateway.identity import Role
 from gateway.identity.caller import TENANT_PATTERN
-from gateway.store import WhenDown
+from gateway.store import Durability
 
 __all__ = ["GatewaySettings"]
 
@@ -38,10 +38,10 @@ class GatewaySettings(ServiceSettings):
     )
     store_key: Path | None = Field(None, description="File of 32 random bytes or more behind the audit trail.")
     store_timeout_s: float = Field(2.0, gt=0, description="Longest wait for the store, in seconds.")
-    store_when_down: WhenDown = Field(
-        WhenDown.REFUSE, description="refuse: no record, no answer; journal: to a local file that is replayed."
+    store_durability: Durability = Field(
+        Durability.DATABASE, description="What an answer waits for: the database, or a synced local journal."
     )
-    store_journal: Path | None = Field(None, description="That file; on a disk that outlives the process.")
+    store_journal: Path | None = Field(None, description="The journal's file, on a disk that outlives the process.")
     store_journal_bytes: int = Field(256 * 1024 * 1024, ge=1, description="Largest that the journal may become.")
     store_migrate: bool = Field(False, description="Bring the store's tables up to date at start.")
     identities: Path | None = Field(None, description="File of hashed API keys and known client certificates.")
@@ -60,8 +60,8 @@ class GatewaySettings(ServiceSettings):
     def _store_is_whole(self) -> GatewaySettings:
         if self.store_url is not None and self.store_key is None:
             raise ValueError("store_url needs store_key")
-        if self.store_when_down is WhenDown.JOURNAL and self.store_journal is None:
-            raise ValueError("store_when_down=journal needs store_journal")
+        if self.store_durability is Durability.JOURNAL and self.store_journal is None:
+            raise ValueError("store_durability=journal needs store_journal")
         return self
 
     @model_validator(mode="after")

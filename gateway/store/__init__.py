@@ -4,19 +4,19 @@ from gateway.store.engine import open_engine
 from gateway.store.entries import AuditRecord, Entry, StoredAnswer
 from gateway.store.journal import Journal
 from gateway.store.keys import LedgerKeys
-from gateway.store.ledger import Ledger, WhenDown
+from gateway.store.ledger import Durability, Ledger
 from gateway.store.maintenance import migrate
 from gateway.store.subjects import Pseudonyms
 
 __all__ = [
     "AuditRecord",
+    "Durability",
     "Entry",
     "Journal",
     "Ledger",
     "LedgerKeys",
     "Pseudonyms",
     "StoredAnswer",
-    "WhenDown",
     "migrate",
     "open_engine",
 ]

@@ -1,8 +1,8 @@
-"""Writes audit records and answers, many calls to one transaction, and lets each caller wait until its own is durable.
+"""Writes audit records and answers, many calls at once, and lets each caller wait until its own is durable.
 
-Group commit: while one transaction is on its way to disk the next calls gather, so a busy gateway pays for few commits
-and a quiet one waits for none. When the database is away, ``WhenDown`` decides: no record, no answer; or a local
-journal that is replayed, each record once, when the database is back.
+Group commit: while one batch is on its way to disk the next calls gather, so a busy gateway pays for few commits and a
+quiet one waits for none. ``Durability`` says what a caller waits for: the database's commit, or a synced local journal
+that is shipped to the database in the background.
 """
 
 from __future__ import annotations
@@ -33,22 +33,25 @@ from gateway.store.keys import LedgerKeys
 from gateway.store.subjects import Pseudonyms
 from gateway.store.tables import answers, audit, audit_ends, studies
 
-__all__ = ["Ledger", "WhenDown"]
+__all__ = ["Durability", "Ledger"]
 
 log = logging.getLogger("cardiomesh.ledger")
 _MOST_AT_ONCE: Final = 256
 #: Calls that may wait for the ledger; beyond, it is the bottleneck and says so.
 _MOST_WAITING: Final = 10_000
-#: Seconds between two tries to replay a journal while no call comes.
-_REPLAY_EVERY_S: Final = 1.0
 _FAILURES: Final = (SQLAlchemyError, OSError, TimeoutError)
 
 
-class WhenDown(StrEnum):
-    """What becomes of a call whose record the database cannot take."""
+class Durability(StrEnum):
+    """What a caller waits for."""
 
-    REFUSE = "refuse"
+    #: The database has it. While the database is away there are no answers.
+    DATABASE = "database"
+    #: The local journal has it. While the database is away the journal grows, up to its limit.
     JOURNAL = "journal"
+
+
+_Batch = Sequence[tuple[Entry, "asyncio.Future[None]"]]
 
 
 class Ledger:
@@ -63,29 +66,31 @@ class Ledger:
         journal: Journal | None = None,
         timeout_s: float = 2.0,
         cool_down_s: float = 1.0,
+        ship_every_s: float = 0.5,
     ) -> None:
-        """``journal`` makes the policy ``WhenDown.JOURNAL``; without one it is ``REFUSE``."""
+        """``journal`` makes it ``Durability.JOURNAL``; without one it is ``DATABASE``."""
         self.engine = engine
         self.pseudonyms = Pseudonyms(keys.pseudonyms)
         self._key = keys.chain
         self._telemetry = telemetry
         self._journal = journal
         self._timeout_s = timeout_s
+        self._ship_every_s = ship_every_s
         self._breaker = Breaker(cool_down_s)
         self._queue: asyncio.Queue[tuple[Entry, asyncio.Future[None]]] = asyncio.Queue(_MOST_WAITING)
-        self._writer: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        #: Answers that only the journal has, by result id: they must be found all the same.
+        self._unshipped: dict[str, tuple[str, bytes]] = {}
         telemetry.gauge("audit_waiting", self._queue.qsize)
         telemetry.gauge("audit_journaled", lambda: int(bool(self._journal)))
 
     async def write(self, entry: Entry) -> None:
         """Return when the entry is durable; Unavailable when it cannot be made so."""
-        future = self.submit(entry)
-        await asyncio.shield(future)
+        await asyncio.shield(self.submit(entry))
 
     def submit(self, entry: Entry) -> asyncio.Future[None]:
         """Have the entry written without waiting for it."""
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._run())
+        self.start()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieve)
         try:
@@ -96,91 +101,107 @@ class Ledger:
 
     async def answer(self, tenant: str, result_id: str) -> bytes | None:
         """A kept answer, serialised; None where this tenant has none of that id."""
+        if result_id in self._unshipped:
+            owner, found = self._unshipped[result_id]
+            return found if owner == tenant else None
         query = select(answers.c.answer).where(answers.c.result_id == result_id, answers.c.tenant == tenant)
         try:
             async with asyncio.timeout(self._timeout_s), self.engine.connect() as connection:
-                found: bytes | None = await connection.scalar(query)
+                kept: bytes | None = await connection.scalar(query)
         except _FAILURES as error:
             raise Unavailable("the store of earlier results cannot be reached") from error
-        return found
+        return kept
+
+    def start(self) -> None:
+        """Begin to write, and to ship what an earlier process left in the journal; nothing if it has begun."""
+        if not self._tasks:
+            self._tasks.append(asyncio.create_task(self._run()))
+            if self._journal is not None:
+                self._tasks.append(asyncio.create_task(self._ship_on()))
 
     async def close(self) -> None:
-        """Write what waits, then let go of the database."""
-        if self._writer is not None:
-            self._writer.cancel()
+        """Write what waits, ship what can be shipped, and let go of the database."""
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._writer
-        waiting = self._waiting([])
-        while waiting:
-            await self._settle(waiting)
-            waiting = self._waiting([])
+                await task
+        while not self._queue.empty():
+            await self._settle(self._gathered([self._queue.get_nowait()]))
+        if self._journal is not None:
+            await self._ship()
+            self._journal.close()
         await self.engine.dispose()
 
     async def _run(self) -> None:
         while True:
-            try:
-                if self._journal:
-                    async with asyncio.timeout(_REPLAY_EVERY_S):
-                        first = await self._queue.get()
-                else:
-                    first = await self._queue.get()
-            except TimeoutError:
-                await self._replay()
-                continue
+            first = await self._queue.get()
             # The batch is settled even when we are told to stop in the middle of it.
-            settling = asyncio.ensure_future(self._settle(self._waiting([first])))
+            settling = asyncio.ensure_future(self._settle(self._gathered([first])))
             try:
                 await asyncio.shield(settling)
             except asyncio.CancelledError:
                 await settling
                 raise
 
-    def _waiting(self, batch: list[tuple[Entry, asyncio.Future[None]]]) -> list[tuple[Entry, asyncio.Future[None]]]:
+    def _gathered(self, batch: list[tuple[Entry, asyncio.Future[None]]]) -> _Batch:
         while len(batch) < _MOST_AT_ONCE and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         return batch
 
-    async def _settle(self, batch: Sequence[tuple[Entry, asyncio.Future[None]]]) -> None:
+    async def _settle(self, batch: _Batch) -> None:
         started = time.perf_counter()
-        failure = await self._durable([entry for entry, _ in batch])
+        entries = [entry for entry, _ in batch]
+        durable = await (self._committed(entries) if self._journal is None else self._journaled(self._journal, entries))
         self._telemetry.observe("audit_commit_duration", (time.perf_counter() - started) * 1e3)
         for _, future in batch:
-            if not future.done():
-                if failure is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(failure)
+            if future.done():
+                continue
+            if durable:
+                future.set_result(None)
+            else:
+                future.set_exception(Unavailable("the audit trail cannot be written; no answer is given"))
 
-    async def _durable(self, entries: Sequence[Entry]) -> Unavailable | None:
-        """None when all are in the database or the journal."""
-        if await self._committed(entries):
-            return None
-        if self._journal is not None:
-            try:
-                await asyncio.to_thread(self._journal.append, entries)
-                return None
-            except OSError:
-                log.exception("the audit journal cannot be written")
-        return Unavailable("the audit trail cannot be written; no answer is given")
+    async def _journaled(self, journal: Journal, entries: Sequence[Entry]) -> bool:
+        try:
+            await asyncio.to_thread(journal.append, entries)
+        except OSError:
+            log.exception("the audit journal cannot be written")
+            return False
+        for entry in entries:
+            if entry.answer is not None:
+                self._unshipped[entry.answer.result_id] = (entry.record.tenant, entry.answer.answer)
+        return True
 
-    async def _replay(self) -> None:
-        await self._committed([])
+    async def _ship_on(self) -> None:
+        while True:
+            await self._ship()
+            await asyncio.sleep(self._ship_every_s)
+
+    async def _ship(self) -> None:
+        """Move the journal's entries into the database; they stay where they are when that fails."""
+        if self._journal is None or not self._journal:
+            return
+        taken = await asyncio.to_thread(self._journal.take)
+        for first in range(0, len(taken), _MOST_AT_ONCE):
+            if not await self._committed(taken[first : first + _MOST_AT_ONCE]):
+                return
+        await asyncio.to_thread(self._journal.shipped)
+        for entry in taken:
+            if entry.answer is not None:
+                self._unshipped.pop(entry.answer.result_id, None)
 
     async def _committed(self, entries: Sequence[Entry]) -> bool:
-        """Whether the database took the entries, and the journal's before them."""
+        """Whether the database took the entries."""
         if not self._breaker.allows():
             return False
-        journaled = await asyncio.to_thread(self._journal.read) if self._journal else []
         try:
             async with asyncio.timeout(self._timeout_s), self.engine.begin() as connection:
-                await self._append(connection, [*journaled, *entries])
+                await self._append(connection, entries)
         except _FAILURES:
             self._breaker.failed()
             log.exception("the audit trail cannot be written")
             return False
         self._breaker.succeeded()
-        if journaled and self._journal is not None:
-            self._journal.empty()
         return True
 
     async def _append(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardiomesh.chassis.telemetry import Telemetry
-from cardiomesh.errors import Unavailable
+from cardiomesh.errors import InvalidRequest, Unavailable
 from gateway.store import AuditRecord, Entry, Journal, Ledger, StoredAnswer, open_engine
 from gateway.store.chain import Verdict, verify
 from gateway.store.tables import answers, audit, metadata, studies
@@ -152,7 +152,7 @@ async def away(tmp_path: Path) -> AsyncIterator[Any]:
     made: list[Ledger] = []
 
     def ledger(journal: Journal | None) -> Ledger:
-        made.append(Ledger(engine, KEYS, telemetry, journal=journal, cool_down_s=0.0))
+        made.append(Ledger(engine, KEYS, telemetry, journal=journal, cool_down_s=0.0, ship_every_s=0.01))
         return made[-1]
 
     async def arrive() -> None:
@@ -177,30 +177,37 @@ async def test_without_a_journal_no_record_means_no_answer(away: Any) -> None:
     assert (await verdict(engine)).records == 1
 
 
-async def test_a_journal_keeps_records_until_the_store_is_back(away: Any, tmp_path: Path) -> None:
+async def test_with_a_journal_answers_go_on_while_the_store_is_away(away: Any, tmp_path: Path) -> None:
     make, arrive, engine = away
     journal = Journal(tmp_path / "journal", 1_000_000)
     ledger = make(journal)
     await asyncio.gather(*(ledger.write(entry(number)) for number in range(5)))
-    assert len(journal.read()) == 5
+    assert await ledger.answer("north", "r0") == b"answer 0"
+    assert await ledger.answer("south", "r0") is None
     await arrive()
-    await ledger.write(entry(5))
-    assert (await verdict(engine)).records == 6
-    assert not journal
+    while journal:
+        await asyncio.sleep(0.01)
+    assert (await verdict(engine)).records == 5
     assert await ledger.answer("north", "r0") == b"answer 0"
 
 
-async def test_a_journal_that_was_replayed_and_not_emptied_is_replayed_once(away: Any, tmp_path: Path) -> None:
+async def test_what_a_killed_process_left_is_shipped_once(away: Any, tmp_path: Path) -> None:
     make, arrive, engine = away
-    journal = Journal(tmp_path / "journal", 1_000_000)
-    entries = [entry(number) for number in range(3)]
-    journal.append(entries)
     await arrive()
-    ledger = make(journal)
-    await ledger.write(entry(3))
-    journal.append(entries)  # as if the process had died before it emptied the file
-    await ledger.write(entry(4))
-    assert (await verdict(engine)).records == 5
+    left = Journal(tmp_path / "journal", 1_000_000)
+    entries = [entry(number) for number in range(3)]
+    left.append(entries)
+    left.take()  # killed while they were on their way …
+    left.append([entry(3)])
+    left.close()
+    first = make(Journal(tmp_path / "journal", 1_000_000))
+    await first.close()  # … and after the database had them
+    again = Journal(tmp_path / "journal", 1_000_000)
+    again.append(entries)
+    again.close()
+    second = make(Journal(tmp_path / "journal", 1_000_000))
+    await second.close()
+    assert (await verdict(engine)).records == 4
 
 
 async def test_a_full_journal_refuses(away: Any, tmp_path: Path) -> None:
@@ -212,11 +219,31 @@ async def test_a_full_journal_refuses(away: Any, tmp_path: Path) -> None:
 
 def test_a_line_that_a_crash_cut_short_is_left_out_and_swallows_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", 1_000_000)
-    journal.append([entry(0)])
-    whole = journal.read()
+    first, second = entry(0), entry(1)
+    journal.append([first])
     with (tmp_path / "journal").open("a") as file:
         file.write('{"record": {"caller": "wa')
-    journal.append([entry(1)])
-    read = journal.read()
-    assert read[0] == whole[0]
-    assert [e.answer.result_id for e in read if e.answer] == ["r0", "r1"]
+    journal.append([second])
+    assert journal.take() == [first, second]
+    journal.close()
+
+
+def test_what_comes_while_entries_are_shipped_is_not_forgotten_with_them(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", 1_000_000)
+    first, second = entry(0), entry(1)
+    journal.append([first])
+    assert journal.take() == [first]
+    journal.append([second])
+    assert journal.take() == [first]
+    journal.shipped()
+    assert journal.take() == [second]
+    journal.shipped()
+    assert not journal
+    journal.close()
+
+
+def test_a_journal_belongs_to_one_process(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", 1_000_000)
+    with pytest.raises(InvalidRequest, match="in use"):
+        Journal(tmp_path / "journal", 1_000_000)
+    journal.close()
