@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,12 @@ import tritonclient.grpc as triton
 import trustme
 from tritonclient.utils import InferenceServerException
 
-import gateway.__main__ as gateway_main
-from cardiomesh.chassis.service import RunningService, running
-from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.chassis.service import RunningService
 from cardiomesh.client import AsyncClient, Client, TlsFiles
 from cardiomesh.errors import NotFound, PermissionDenied, Unauthenticated
 from cardiomesh.local import Addresses
 from gateway.identity.directory import digest_of
-from gateway.settings import GatewaySettings
-from tests.conftest import ROOT
+from tests.gateways import gateway
 
 pytestmark = pytest.mark.mesh
 
@@ -42,26 +37,6 @@ def identities(tmp_path: Path) -> Path:
     pacs = {"name": "pacs", "subject": "pacs.north.example", "tenant": "north", "roles": ["clinician"]}
     path.write_text(json.dumps({"keys": keys, "certificates": [pacs]}))
     return path
-
-
-@asynccontextmanager
-async def gateway(addresses: Addresses, **more: Any) -> AsyncIterator[RunningService]:
-    settings = GatewaySettings(
-        grpc_address="localhost:0",
-        http_address="127.0.0.1:0",
-        triton_address=addresses.triton,
-        triton_http_address=addresses.triton_http,
-        preprocessor_address=addresses.preprocessor,
-        explainer_address=addresses.explainer,
-        redis_url=f"redis://{addresses.redis}/0",
-        model_repository=ROOT / "model_repository",
-        **more,
-    )
-    telemetry = Telemetry("test")
-    async with running(settings, gateway_main.build(settings, telemetry), telemetry) as service:
-        await service.health.refresh()
-        yield service
-    telemetry.close()
 
 
 @pytest.fixture
