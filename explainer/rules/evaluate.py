@@ -180,6 +180,8 @@ class Evaluation:
             reason = shortfall(node.value, lead, missing, labels)
             if missing.status is Status.ABSENT and node.absent is not None:
                 state = State.MET if node.absent == "met" else State.NOT_MET
+            elif missing.status is Status.NOT_EVALUABLE and node.untold is not None:
+                state = State.NOT_MET
         else:
             outcomes = {
                 _HOLDS[node.relation](number.value, _of_patient(cases, patient))

@@ -66,6 +66,10 @@ _ADULT: Final = Text(
     en="The age is not known: the criteria of adults were used.",
     pt="A idade não é conhecida: foram usados os critérios de adultos.",
 )
+_UNPACED: Final = Text(
+    en="A pacemaker was not looked for: the other rules hold only without one.",
+    pt="Não se procurou marca-passo: as outras regras valem somente sem ele.",
+)
 _MORE: Final = {"en": "{count} more", "pt": "mais {count}"}
 
 
@@ -86,6 +90,8 @@ def report(outcomes: Sequence[Outcome], agreements: Sequence[Agreement], patient
             lines.append(Line(Kind.CONTRADICTION, disagreement(held, by_id), min(urgencies, key=_URGENCIES.index)))
     lines.sort(key=lambda line: (_URGENCIES.index(line.urgency), list(Kind).index(line.kind)))
     lines += _untold([o for o in outcomes if o.rule.reported and o.state is State.NOT_EVALUABLE])
+    if "pacing" in by_id and by_id["pacing"].state is State.NOT_EVALUABLE:
+        lines.append(Line(Kind.NOTE, _UNPACED, Urgency.NONE))
     if patient.age_years is None:
         lines.append(Line(Kind.NOTE, _ADULT, Urgency.NONE))
     return tuple(lines)

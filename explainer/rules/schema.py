@@ -197,6 +197,9 @@ class Compare(_Strict):
     cutoff: float | tuple[Case, ...] = Field(alias="than")
     unit: str
     absent: Literal["met", "not met"] | None = None
+    #: The only way in which "cannot be told" becomes an answer, and only "not met": for what is seldom there and
+    #: often cannot be looked for, such as a pacemaker. The report says that it was not looked for.
+    untold: Literal["not met"] | None = None
     label: Text | None = None
     #: Leads with cut-offs of their own.
     by_lead: tuple[LeadCutoff, ...] = Field((), alias="in")

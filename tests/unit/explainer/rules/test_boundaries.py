@@ -140,8 +140,13 @@ def test_an_unknown_patient_is_decided_only_where_all_cutoffs_agree(book: RuleBo
 @pytest.mark.parametrize("cutoff", ALL, ids=lambda cutoff: cutoff.name)
 def test_without_the_measurement_no_cutoff_is_met(book: RuleBook, cutoff: Cutoff) -> None:
     trace = Evaluation(book, Facts({}, Patient())).trace(cutoff.node, cutoff.lead)
-    assert trace.state is State.NOT_EVALUABLE
+    assert trace.state is (State.NOT_MET if cutoff.node.untold else State.NOT_EVALUABLE)
     assert trace.reason is not None
+
+
+def test_only_a_pacemaker_may_go_unnoticed() -> None:
+    untold = {(c.rule, c.node.value.key) for c in ALL if c.node.untold and isinstance(c.node.value, Measure)}
+    assert untold == {("paced", "rhythm.paced_beats")}
 
 
 def test_the_formula_helper_covers_every_formula(book: RuleBook) -> None:
