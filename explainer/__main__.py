@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import grpc
@@ -13,11 +14,13 @@ from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import dial
+from explainer.admission import Admission
 from explainer.explanation import Explanation
 from explainer.rules import load_rules
 from explainer.served import ServedModel
 from explainer.servicer import ExplainerServicer
 from explainer.settings import ExplainerSettings
+from explainer.verdict import Verdicts
 
 _LOOK_TIMEOUT_S = 2.0
 
@@ -27,7 +30,13 @@ def build(settings: ExplainerSettings, telemetry: Telemetry) -> Application:
     load_rules()  # a wrong rule file is found at the start, not by the first caller
     triton = dial(settings.triton_address, settings.dial_tls())
     stub = service_pb2_grpc.GRPCInferenceServiceStub(triton)
-    explanation = Explanation(CardStore(settings.model_repository), ServedModel(triton, telemetry), telemetry)
+    explanation = Explanation(
+        CardStore(settings.model_repository),
+        ServedModel(triton, telemetry),
+        telemetry,
+        Verdicts(settings.model_repository),
+        Admission(settings.explanations_at_once, settings.explanations_waiting),
+    )
 
     async def probe() -> Sequence[str]:
         try:
@@ -50,6 +59,7 @@ def build(settings: ExplainerSettings, telemetry: Telemetry) -> Application:
 def main() -> None:
     """Run the explainer until told to stop."""
     settings = load_settings(ExplainerSettings, "explainer")
+    os.nice(settings.niceness)  # numbers are crunched here, too: predictions come first
     run("explainer", settings, lambda telemetry: build(settings, telemetry))
 
 

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
 import grpc
 import numpy as np
-import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
-from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
+from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable, Unsupported
+from explainer.model import AttributionPass, FloatArray
 
-__all__ = ["AttributionPass", "ServedModel"]
+__all__ = ["ServedModel"]
 
-FloatArray = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class AttributionPass:
-    """One pass over the attribution graph."""
-
-    #: Raw logits of all heads, in the card's order, ``[windows, classes]``.
-    logits: FloatArray
-    #: d(Σ target · logits) / d ecg, ``[windows, leads, samples]``, per millivolt.
-    gradient: FloatArray
+#: Windows per request: an instance is free again after this many, and so is the core it ran on.
+BATCH: Final = 4
 
 
 class ServedModel:
@@ -41,18 +32,31 @@ class ServedModel:
 
     async def predict(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
         """Raw logits of all heads ``[windows, classes]`` from the graph that answers requests."""
-        outputs = [head.output for head in card.heads]
-        found = await self._ask(card, card.name, {card.input.name: ecg}, outputs)
+        found = await self._ask(card, card.name, {card.input.name: ecg}, _heads(card))
         return np.concatenate(found, axis=1)
 
+    async def logits(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
+        """The same from the attribution graph."""
+        nothing = np.zeros((len(ecg), len(card.statements)), np.float32)
+        return np.concatenate(await self._attribution(card, ecg, nothing, _heads(card)), axis=1)
+
     async def attribute(self, card: ModelCard, ecg: FloatArray, target: FloatArray) -> AttributionPass:
-        """Logits and input gradient for ``target`` weights over all classes, ``[windows, classes]``."""
+        """Logits, gradient and Grad-CAM for ``target``, ``[windows, classes]``."""
+        outputs = [*_heads(card), "gradient", "cam"]
+        *logits, gradient, cam = await self._attribution(card, ecg, target, outputs)
+        return AttributionPass(np.concatenate(logits, axis=1), gradient, cam)
+
+    async def _attribution(
+        self, card: ModelCard, ecg: FloatArray, target: FloatArray, outputs: Sequence[str]
+    ) -> list[FloatArray]:
         if card.attribution is None:
-            raise InvalidRequest.field("model", f"{card.name} was published without explanations", "UNSUPPORTED")
-        outputs = [*(head.output for head in card.heads), "gradient"]
-        inputs = {card.input.name: ecg, "target": target}
-        *logits, gradient = await self._ask(card, card.attribution, inputs, outputs)
-        return AttributionPass(np.concatenate(logits, axis=1), gradient)
+            raise Unsupported(f"{card.name} was published without a graph for attribution")
+        parts = []
+        for start in range(0, len(ecg), BATCH):
+            some = slice(start, start + BATCH)
+            inputs = {card.input.name: ecg[some], "target": target[some]}
+            parts.append(await self._ask(card, card.attribution, inputs, outputs))
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     async def _ask(
         self, card: ModelCard, graph: str, inputs: dict[str, FloatArray], outputs: Sequence[str]
@@ -78,3 +82,7 @@ class ServedModel:
         if len(arrays) != len(outputs) or not all(np.isfinite(array).all() for array in arrays):
             raise CardioMeshError(f"{graph} answered without all its outputs, or with numbers that are not finite")
         return arrays
+
+
+def _heads(card: ModelCard) -> list[str]:
+    return [head.output for head in card.heads]

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
+from cardiomesh.chassis.deadline import current_budget
 from explainer.explanation import Explanation
 
 __all__ = ["ExplainerServicer"]
@@ -23,5 +24,5 @@ class ExplainerServicer(explainer_pb2_grpc.ExplainerServicer):
         self, request: explainer_pb2.ExplainRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[explainer_pb2.ExplainResponse]:
         """Stream the parts of an explanation."""
-        async for part in self._explanation.parts(request):
+        async for part in self._explanation.parts(request, current_budget().remaining()):
             yield part

@@ -18,3 +18,6 @@ class ExplainerSettings(ServiceSettings):
     model_repository: Path = Field(
         Path("model_repository"), description="Folder whose model cards are read; the one Triton serves."
     )
+    explanations_at_once: int = Field(1, ge=1, description="Explanations computed at the same time.")
+    explanations_waiting: int = Field(8, ge=0, description="Explanations that may wait; more are refused.")
+    niceness: int = Field(10, ge=0, le=19, description="Scheduling priority given up to other processes of the host.")

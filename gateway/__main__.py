@@ -17,6 +17,7 @@ from gateway.analysis import Analysis
 from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
 from gateway.door import Door
+from gateway.explaining import Explaining
 from gateway.http_api import HttpApi
 from gateway.http_passthrough import HttpPassThrough
 from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
@@ -81,7 +82,8 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     )
     catalogue = Catalogue(settings.model_repository, triton, settings.default_model)
     inference = Inference(triton, telemetry)
-    analysis = Analysis(catalogue, cache, inference, preprocessor, explainer, telemetry)
+    analysis = Analysis(catalogue, cache, inference, preprocessor, telemetry, keep_tensors=settings.keep_tensors)
+    explaining = Explaining(analysis, catalogue, explainer, telemetry, at_once=settings.explanations_at_once)
     ledger = _ledger(settings, telemetry)
     door = Door(_authenticator(settings), ledger)
 
@@ -94,7 +96,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
 
     def register(server: grpc.aio.Server) -> None:
         servicer = CardioMeshServicer(
-            analysis, catalogue, batch_items=settings.batch_items, item_seconds=settings.default_deadline_s
+            analysis, explaining, catalogue, batch_items=settings.batch_items, item_seconds=settings.default_deadline_s
         )
         gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
         server.add_generic_rpc_handlers((PassThrough(triton, catalogue, telemetry),))

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
+from google.protobuf.message import Message
 
-from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
-from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, ResultMismatch, Unavailable
+from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
 from gateway.cache import ResultCache, cache_key
 from gateway.catalogue import Catalogue, Model
 from gateway.door import current_call
@@ -70,7 +70,7 @@ def _recording_digest(recording: types_pb2.Recording) -> str:
 
 
 class Analysis:
-    """Answers Analyze, Explain and GetResult, each tenant on its own."""
+    """Answers Analyze and GetResult, each tenant on its own."""
 
     def __init__(
         self,
@@ -78,8 +78,9 @@ class Analysis:
         cache: ResultCache,
         inference: Inference,
         preprocessor: grpc.aio.Channel,
-        explainer: grpc.aio.Channel,
         telemetry: Telemetry,
+        *,
+        keep_tensors: bool,
     ) -> None:
         self._catalogue = catalogue
         self._cache = cache
@@ -88,9 +89,7 @@ class Analysis:
         self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = Hop(
             "preprocessor", preprocessor_pb2_grpc.PreprocessorStub(preprocessor).Prepare, telemetry
         )
-        self._explain: Hop[explainer_pb2.ExplainRequest, explainer_pb2.ExplainResponse] = Hop(
-            "explainer", explainer_pb2_grpc.ExplainerStub(explainer).Explain, telemetry
-        )
+        self._keep_tensors = keep_tensors
 
     async def analyze(self, request: gateway_pb2.AnalyzeRequest) -> Answer:
         """The answer to one recording; raises the typed error of whichever part could not do its share."""
@@ -147,62 +146,37 @@ class Analysis:
             kept_preparation.CopyFrom(prepared)
             kept_preparation.ClearField("tensor")
             kept_preparation.ClearField("signal")
-            entries = {
+            entries: dict[str, Message] = {
                 prepared_key: kept_preparation,
                 result_key: kept_answer,
                 self._id_key(answer.result_id): kept_answer,
             }
+            if self._keep_tensors:
+                kept_tensor = Prepared()
+                kept_tensor.CopyFrom(prepared)
+                kept_tensor.ClearField("signal")
+                entries[self._tensor_key(answer.result_id)] = kept_tensor
             with watch.hop("cache"):
                 await self._cache.put(entries)
         answer.from_cache = earlier is not None
         return answer
 
-    async def explain(self, request: gateway_pb2.ExplainRequest) -> AsyncIterator[gateway_pb2.ExplainResponse]:
-        """The parts of an explanation of exactly one prediction."""
+    async def prepare_again(self, request: gateway_pb2.ExplainRequest, model: Model, measure: bool) -> Prepared:
+        """What is explained: the recording of the request, or the one kept with its result."""
+        if request.recording.WhichOneof("content") is None and request.result_id:
+            kept = await self._cache.get(self._tensor_key(request.result_id), Prepared)
+            if kept is None:
+                raise InvalidRequest.field(
+                    "recording", "send it again: this result's was not kept (CARDIOMESH_KEEP_TENSORS)", "MISSING"
+                )
+            return kept
         recording = _recording(request.recording)
-        if not request.finding_codes:
-            raise InvalidRequest.field("finding_codes", "name at least one finding to explain", "MISSING")
-        name, version = request.model, request.model_version
-        earlier = None
-        if request.result_id:
-            earlier = (await self.result(request.result_id)).result
-            name, version = name or earlier.model.name, version or earlier.model.version
-        model = self._catalogue.resolve(name, version)
-        known = {statement.code for statement in model.card.statements}
-        unknown = [code for code in request.finding_codes if code not in known]
-        if unknown:
-            raise InvalidRequest.field(
-                "finding_codes", f"{model.card.name} does not know {', '.join(map(repr, unknown))}", "UNKNOWN"
-            )
-        methods = set(request.methods)
-        rules = not methods or explainer_pb2.METHOD_RULES in methods
-        if model.card.attribution is None and methods != {explainer_pb2.METHOD_RULES}:
-            raise InvalidRequest.field("model", f"{model.card.name} was published without explanations", "UNSUPPORTED")
-        watch = _Stopwatch()
-        prepared = await self._prepared(recording, _Wish(measurements=rules), model.card, watch)
-        if earlier is not None and (earlier.tensor_hash, earlier.model) != (prepared.tensor_hash, model.ref):
-            raise ResultMismatch("the result was computed on another recording or by another model")
-        onward = explainer_pb2.ExplainRequest(
-            tensor=prepared.tensor,
-            tensor_hash=prepared.tensor_hash,
-            window_starts=prepared.window_starts,
-            model=model.ref,
-            finding_codes=request.finding_codes,
-            methods=request.methods,
-            budget_seconds=request.budget_seconds,
-        )
-        if rules:
-            onward.measurements.extend(prepared.measurements)
-            onward.patient.CopyFrom(prepared.recording.patient)
-            onward.quality.CopyFrom(prepared.quality)
-            onward.findings.extend(earlier.findings if earlier else await self._predicted(prepared, model, watch))
-        async for part in self._explain.stream(onward):
-            yield gateway_pb2.ExplainResponse(part=part)
+        return await self._prepared(recording, _Wish(measurements=measure), model.card, _Stopwatch())
 
-    async def _predicted(self, prepared: Prepared, model: Model, watch: _Stopwatch) -> Sequence[types_pb2.Finding]:
+    async def predicted(self, prepared: Prepared, model: Model) -> Sequence[types_pb2.Finding]:
         """What the rules are held against; nothing where Triton is away, because rules need no model."""
         try:
-            return (await self._computed(prepared, model, watch)).findings
+            return (await self._computed(prepared, model, _Stopwatch())).findings
         except Unavailable:
             return ()
 
@@ -267,6 +241,9 @@ class Analysis:
 
     def _id_key(self, result_id: str) -> str:
         return cache_key(current_call().tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
+
+    def _tensor_key(self, result_id: str) -> str:
+        return cache_key(current_call().tenant, "tensor", hashlib.sha256(result_id.encode()).hexdigest())
 
 
 def _complete(answer: Answer, prepared: Prepared) -> Answer:

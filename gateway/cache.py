@@ -6,6 +6,7 @@ Kinds of entries, all of one tenant and all with the same lifetime:
             ``measured`` is the same with measurements
 ``result``  the answer, by canonical signal hash, preprocessing version and the exact model: spares Triton
 ``id``      the answer, by its result id
+``tensor``  the preparation with its tensor, by result id; only where the settings say that it is kept
 
 Each value starts with a digest of the rest, so that a corrupt or foreign entry is a miss, never an answer.
 """

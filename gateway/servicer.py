@@ -12,6 +12,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
 from gateway.analysis import Analysis
 from gateway.catalogue import Catalogue
+from gateway.explaining import Explaining
 
 __all__ = ["CardioMeshServicer"]
 
@@ -21,8 +22,17 @@ Context = grpc.aio.ServicerContext
 class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
     """cardiomesh.gateway.v1.CardioMesh."""
 
-    def __init__(self, analysis: Analysis, catalogue: Catalogue, *, batch_items: int, item_seconds: float) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        explaining: Explaining,
+        catalogue: Catalogue,
+        *,
+        batch_items: int,
+        item_seconds: float,
+    ) -> None:
         self._analysis = analysis
+        self._explaining = explaining
         self._catalogue = catalogue
         self._batch_items = batch_items
         self._item_seconds = item_seconds
@@ -50,7 +60,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self, request: gateway_pb2.ExplainRequest, context: Context[Any, Any]
     ) -> AsyncIterator[gateway_pb2.ExplainResponse]:
         """Stream the parts of an explanation."""
-        async for part in self._analysis.explain(request):
+        async for part in self._explaining.explain(request):
             yield part
 
     async def GetResult(

@@ -44,6 +44,12 @@ class GatewaySettings(ServiceSettings):
     store_journal: Path | None = Field(None, description="The journal's file, on a disk that outlives the process.")
     store_journal_bytes: int = Field(256 * 1024 * 1024, ge=1, description="Largest that the journal may become.")
     store_migrate: bool = Field(False, description="Bring the store's tables up to date at start.")
+    keep_tensors: bool = Field(
+        False,
+        description="Keep each result's tensor as long as the result, so that it can be explained by its id alone; "
+        "the cache then holds tracings.",
+    )
+    explanations_at_once: int = Field(8, ge=1, description="Explanations under way before new ones are refused.")
     identities: Path | None = Field(None, description="File of hashed API keys and known client certificates.")
     jwks: str | None = Field(None, description="https:// URL or file of the key set that signs bearer tokens.")
     jwt_issuer: str | None = Field(None, description="Issuer that a bearer token must name.")

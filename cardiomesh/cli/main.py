@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from cardiomesh.cli import archive, show
-from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, Client, Explanation
+from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation
 from cardiomesh.errors import (
     CardioMeshError,
     DeadlineExceeded,
@@ -85,6 +85,12 @@ def analyze(
     as_json: JsonOption = False,
     measure: Annotated[bool, typer.Option("--measure", help="Also measure rate, intervals and axes.")] = False,
     explain: Annotated[str, typer.Option(metavar="CODE", help="Also explain this finding, e.g. MI.")] = "",
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES", help="How to explain, separated by commas: " + ", ".join(METHODS), show_default="all"
+        ),
+    ] = "",
     plot: Annotated[Path | None, typer.Option(help="Write the 12-lead sheet here (.png, .svg or .pdf).")] = None,
     language: Annotated[Language, typer.Option(help="Language of tables and sheet.")] = "en",
     gateway: GatewayOption = "",
@@ -97,7 +103,10 @@ def analyze(
         )
         # The very version that answered is asked why, also when a newer one was published meanwhile.
         name, version = result.model.name, result.model.version
-        why = client.explain(explain, file=file, model=name, model_version=version) if explain else Explanation()
+        why = Explanation()
+        if explain:
+            chosen = [part.strip() for part in methods.split(",") if part.strip()]
+            why = client.explain(explain, file=file, model=name, model_version=version, methods=chosen)
     if plot is not None:
         from cardiomesh.cli.picture import draw  # matplotlib only where a picture is asked for
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from cardiomesh import report
 from cardiomesh.cards import Urgency
 from cardiomesh.cli.picture_rules import rules_panel
-from cardiomesh.client import Analysis, Attribution, Explanation
+from cardiomesh.client import Analysis, Explanation
 from cardiomesh.errors import InvalidRequest
 from cardiomesh.language import Language, quality_reason
 
@@ -62,7 +60,7 @@ def draw(path: Path, title: str, result: Analysis, why: Explanation, language: L
             ),
             tuple(quality_reason(r.code, r.message, language) for r in result.quality.reasons),
         ),
-        attribution=_evidence(why.attributions[0]) if why.attributions else None,
+        attribution=_evidence(why),
         rules=_rules(why, result, language),
         from_cache=result.from_cache,
         language=language,
@@ -100,14 +98,13 @@ def _measurements(result: Analysis, language: Language) -> str:
     )
 
 
-def _evidence(part: Attribution) -> report.Attribution:
-    """All windows on one time axis; where windows overlap, their contributions add up."""
+def _evidence(why: Explanation) -> report.Attribution | None:
+    """The first attribution by lead, all windows on one time axis; where windows overlap, contributions add up."""
+    part = next((part for part in why.attributions if part.leads), None)
+    if part is None:
+        return None
     rate = part.sampling_rate
+    samples = round((max(part.window_starts) - min(part.window_starts)) * rate) + part.values.shape[-1]
     first = min(part.window_starts)
-    offsets = [round((start - first) * rate) for start in part.window_starts]
-    samples = part.values.shape[-1]
-    values = np.zeros((len(part.leads), max(offsets) + samples), np.float32)
-    for offset, window in zip(offsets, part.values, strict=True):
-        values[:, offset : offset + samples] += window
     label = f"{part.finding_code} · {part.method.replace('_x_', ' × ')} · {part.model.name} v{part.model.version}"
-    return report.Attribution(values, rate, label, start=first, meaning="support")
+    return report.Attribution(part.at(rate, samples, first), rate, label, start=first, meaning="support")

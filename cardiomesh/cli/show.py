@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cardiomesh.client import Analysis, Attribution, Explanation, ModelInfo, RuleEvaluation
+from cardiomesh.cli.show_reasons import bar, reasons
+from cardiomesh.client import Analysis, Explanation, ModelInfo, RuleEvaluation
 from cardiomesh.language import Language, quality_reason
 from cardiomesh.local import Addresses, MeshStatus
 
@@ -32,10 +33,6 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "fresh": "computed now",
         "recording": "Recording",
         "rules": "What the published criteria say",
-        "evidence": "Where the evidence lies",
-        "lead": "Lead",
-        "share": "Share of positive evidence",
-        "gap": "probability gap to the served model",
         "research": "Research use. Not cleared as a medical device.",
     },
     "pt": {
@@ -53,10 +50,6 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "fresh": "calculado agora",
         "recording": "Registro",
         "rules": "O que dizem os critérios publicados",
-        "evidence": "Onde está a evidência",
-        "lead": "Derivação",
-        "share": "Parte da evidência favorável",
-        "gap": "diferença de probabilidade para o modelo servido",
         "research": "Uso em pesquisa. Sem registro como dispositivo médico.",
     },
 }
@@ -80,12 +73,6 @@ _MEASURED: Final[dict[str, dict[str, str]]] = {
 }
 _URGENCY_STYLE: Final = {"critical": "bold red", "urgent": "red", "routine": "yellow", "none": "green"}
 _URGENCY_PT: Final = {"critical": "crítica", "urgent": "urgente", "routine": "rotina", "none": "nenhuma"}
-_BAR: Final = 20
-
-
-def _bar(value: float, style: str) -> Text:
-    filled = round(value * _BAR)
-    return Text("█" * filled, style=style) + Text("·" * (_BAR - filled), style="dim")
 
 
 def answer(console: Console, result: Analysis, why: Explanation, language: Language) -> None:
@@ -93,8 +80,7 @@ def answer(console: Console, result: Analysis, why: Explanation, language: Langu
     _analysis(console, result, language)
     if why.rules is not None:
         _rules(console, why.rules, language)
-    for part in why.attributions:
-        _attribution(console, part, language)
+    reasons(console, why, language)
 
 
 def _analysis(console: Console, result: Analysis, language: Language) -> None:
@@ -113,7 +99,7 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
             Text(f.code, style="bold"),
             f.name if language == "en" else f.name_pt,
             f"{f.probability:.3f}",
-            _bar(f.probability, style),
+            bar(f.probability, style),
             f"{f.threshold:.3f}",
             Text(f.urgency if language == "en" else _URGENCY_PT.get(f.urgency, f.urgency), style=style),
         )
@@ -141,20 +127,6 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
     console.print()
     console.print(facts)
     console.print(words["research"], style="dim")
-
-
-def _attribution(console: Console, part: Attribution, language: Language) -> None:
-    """Which leads carry the evidence for one finding."""
-    words = _WORDS[language]
-    table = Table(title=f"{words['evidence']}: {part.finding_code} ({part.method})", title_justify="left", box=None)
-    table.add_column(words["lead"])
-    table.add_column(words["share"], justify="right")
-    table.add_column("")
-    for lead, share in sorted(part.lead_shares.items(), key=lambda pair: -pair[1])[:5]:
-        table.add_row(lead, f"{share:.0%}", _bar(share, "magenta"))
-    console.print()
-    console.print(table)
-    console.print(f"{words['gap']}: {part.prediction_gap:.1e} · {part.compute_milliseconds:.0f} ms", style="dim")
 
 
 def _rules(console: Console, found: RuleEvaluation, language: Language) -> None:

@@ -14,11 +14,22 @@ Errors are those of ``cardiomesh.errors``, as the mesh raised them.
 from cardiomesh.client._batch import BatchItem
 from cardiomesh.client._clients import DEFAULT_TIMEOUT_S, AsyncClient, Client
 from cardiomesh.client._credentials import API_KEY_VARIABLE, Credential
-from cardiomesh.client._explanation import Explanation
+from cardiomesh.client._explanation import (
+    METHODS,
+    Attribution,
+    Counterfactual,
+    Explanation,
+    Fidelity,
+    Lime,
+    LimeFeature,
+    Missing,
+    MovedMeasurement,
+    Part,
+    SegmentShare,
+)
 from cardiomesh.client._requests import RecordingArguments, read_file
 from cardiomesh.client._results import (
     Analysis,
-    Attribution,
     Finding,
     LeadQuality,
     Measurement,
@@ -36,20 +47,28 @@ from cardiomesh.rpc.channel import TlsFiles
 __all__ = [
     "API_KEY_VARIABLE",
     "DEFAULT_TIMEOUT_S",
+    "METHODS",
     "Analysis",
     "AsyncClient",
     "Attribution",
     "BatchItem",
     "Client",
+    "Counterfactual",
     "Credential",
     "Criterion",
     "Explanation",
+    "Fidelity",
     "Finding",
     "FindingAgreement",
     "LeadQuality",
+    "Lime",
+    "LimeFeature",
     "Measurement",
+    "Missing",
     "Model",
     "ModelInfo",
+    "MovedMeasurement",
+    "Part",
     "Quality",
     "QualityReason",
     "RecordedSignal",
@@ -58,6 +77,7 @@ __all__ = [
     "ReportLine",
     "Rule",
     "RuleEvaluation",
+    "SegmentShare",
     "Timing",
     "TlsFiles",
     "Words",

@@ -49,18 +49,21 @@ def _analyze_request(
 def _explain_request(
     findings: str | Sequence[str],
     methods: Sequence[str],
+    budget: float,
     model: str,
     model_version: int,
     result_id: str,
     recording: RecordingArguments,
 ) -> gateway_pb2.ExplainRequest:
+    kept = bool(result_id) and not {"signal", "file"} & set(recording)
     return gateway_pb2.ExplainRequest(
-        recording=recording_of(recording),
+        recording=None if kept else recording_of(recording),
         finding_codes=[findings] if isinstance(findings, str) else list(findings),
-        methods=map(method_of, methods),
         model=model,
         model_version=model_version,
         result_id=result_id,
+        methods=[method_of(name) for name in methods],
+        budget_seconds=budget,
     )
 
 
@@ -132,6 +135,7 @@ class Client:
         findings: str | Sequence[str],
         *,
         methods: Sequence[str] = (),
+        budget: float = 0.0,
         model: str = "",
         model_version: int = 0,
         result_id: str = "",
@@ -140,9 +144,11 @@ class Client:
     ) -> Explanation:
         """Explain findings on a recording; with ``result_id``, only if that answer was of this very recording.
 
-        ``methods`` names them, such as "rules" or "gradient_x_input"; none means all.
+        ``methods`` names them, such as "rules" or "lime"; none means every method that is not switched off for the
+        model. ``budget`` is how many seconds may be spent, within the deadline; what does not fit is a part that says
+        so. Where the mesh keeps tensors, ``result_id`` alone is enough.
         """
-        request = _explain_request(findings, methods, model, model_version, result_id, recording)
+        request = _explain_request(findings, methods, budget, model, model_version, result_id, recording)
         with traced("Explain", self._tracers, authorization(self._credential)) as metadata:
             try:
                 parts = self._stub.Explain(request, timeout=self._deadline(timeout), metadata=metadata)
@@ -250,6 +256,7 @@ class AsyncClient:
         findings: str | Sequence[str],
         *,
         methods: Sequence[str] = (),
+        budget: float = 0.0,
         model: str = "",
         model_version: int = 0,
         result_id: str = "",
@@ -257,7 +264,7 @@ class AsyncClient:
         **recording: Unpack[RecordingArguments],
     ) -> Explanation:
         """Explain findings on a recording."""
-        request = _explain_request(findings, methods, model, model_version, result_id, recording)
+        request = _explain_request(findings, methods, budget, model, model_version, result_id, recording)
         with traced("Explain", self._tracers, authorization(self._credential)) as metadata:
             try:
                 parts: Any = self._stub.Explain(request, timeout=self._deadline(timeout), metadata=metadata)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 
@@ -167,36 +166,6 @@ class Analysis:
 
 
 @dataclass(frozen=True, slots=True)
-class Attribution:
-    """Evidence for one finding: contribution of each sample to its logit, ``[windows, leads, n]``."""
-
-    finding_code: str
-    method: str
-    model: Model
-    tensor_hash: str
-    leads: tuple[str, ...]
-    sampling_rate: float
-    values: npt.NDArray[np.float32] = field(repr=False)
-    window_starts: tuple[float, ...]
-    probability: float
-    lead_shares: dict[str, float]
-    prediction_gap: float
-    compute_milliseconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The summary, as plain JSON types; the values stay out."""
-        return {
-            "finding_code": self.finding_code,
-            "method": self.method,
-            "probability": self.probability,
-            "lead_shares": self.lead_shares,
-            "prediction_gap": self.prediction_gap,
-            "tensor_hash": self.tensor_hash,
-            "compute_milliseconds": self.compute_milliseconds,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """One served version of one model."""
 
@@ -294,26 +263,6 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
         timing=Timing(answer.timing.total_milliseconds, hops),
         measurements=tuple(map(_measurement, answer.measurements)),
         signal=_signal(answer.signal) if answer.HasField("signal") else None,
-    )
-
-
-def attribution_of(part: explainer_pb2.ExplainResponse) -> Attribution:
-    """From the wire."""
-    found = part.attribution
-    shape = (len(found.window_starts), len(found.leads), -1)
-    return Attribution(
-        finding_code=found.finding_code,
-        method=found.method,
-        model=model_of(part.model),
-        tensor_hash=part.tensor_hash,
-        leads=tuple(found.leads),
-        sampling_rate=found.sampling_rate,
-        values=np.frombuffer(found.values, "<f4").reshape(shape),
-        window_starts=tuple(found.window_starts),
-        probability=found.probability,
-        lead_shares=dict(zip(found.leads, found.lead_shares, strict=True)),
-        prediction_gap=found.prediction_gap,
-        compute_milliseconds=found.compute_milliseconds,
     )
 
 

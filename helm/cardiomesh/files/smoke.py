@@ -48,7 +48,7 @@ def main() -> None:
             if abs(again.probabilities[code] - p) > 1e-4:
                 sys.exit(f"{code}: asked twice, answered {p} and {again.probabilities[code]}")
         code = max(result.probabilities, key=lambda code: result.probabilities[code])
-        parts = client.explain(
+        why = client.explain(
             code,
             signal=signal,
             sampling_rate=RATE_HZ,
@@ -56,7 +56,7 @@ def main() -> None:
             model=result.model.name,
             model_version=result.model.version,
         )
-        if not parts:
+        if not why.attributions:
             sys.exit(f"no explanation of {code}")
     print(f"{result.model.name} version {result.model.version}: {code} {result.probabilities[code]:.3f}, explained")
 

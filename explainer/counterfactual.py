@@ -1,0 +1,238 @@
+"""The smallest plausible change of the beat that flips a finding (Wachter et al., Harvard JOLT 31:841, 2018).
+
+The typical beat of the recording is moved along the principal components of typical beats, and every beat of its shape
+is changed alike, so that rate, rhythm and noise stay. Only the eight independent leads are free: Einthoven's law and
+Goldberger's definitions hold exactly. Each step solves the served model's linearisation for the shortest move, in
+standard deviations between people, that reaches the threshold (Moosavi-Dezfooli et al., DeepFool, CVPR 2016).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cardiomesh._proto.explainer.v1 import explainer_pb2
+from cardiomesh.cards import Head, StatementKind
+from cardiomesh.ecg.delineation import Delineation
+from cardiomesh.ecg.leads import INDEPENDENT_LEADS, STANDARD_LEADS, derive_limb_leads
+from explainer.beat_basis import BEFORE, SAMPLES, BeatBasis, beat_basis
+from explainer.case import Case
+from explainer.model import FloatArray
+from explainer.withheld import Withheld
+
+__all__ = ["MAX_STEPS", "Counterfactual", "counterfactual", "lead_error"]
+
+MAX_STEPS: Final = 20
+#: Aimed beyond the threshold by this much (logit), and believed from this much on.
+_AIM: Final = 0.1
+_MARGIN: Final = 0.02
+#: Longest single move, in standard deviations: the linearisation is not to be trusted further.
+_LONGEST: Final = 1.0
+#: The found move is shortened to within 1/16 of the smallest share of it that still flips.
+_BISECTIONS: Final = 4
+#: Beats fade in and out over this many samples.
+_FADE: Final = 6
+#: Statements about single beats or about the order of beats: no change of the typical beat is about them.
+_NOT_OF_THE_TYPICAL_BEAT: Final = frozenset({"PVC", "PAC", "BIGU", "TRIGU", "SVARR", "PRC(S)"})
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counterfactual:
+    """The changed recording, or the nearest that was reached."""
+
+    #: Whether the served model itself calls the finding otherwise on it.
+    found: bool
+    #: Millivolts, ``[windows, leads, samples]``.
+    ecg: FloatArray
+    #: What the served model says of it.
+    probability: float
+    #: Length of the move in standard deviations.
+    distance: float
+    #: Squared distance of the changed beat from the mean beat over what 99 % of the training beats keep.
+    plausibility: float
+    #: Energy of the change over energy of the recording.
+    energy: float
+    steps: int
+    #: Dimensions of the space that was searched.
+    components: int
+
+
+def _mixing() -> Array:
+    """Twelve leads from the eight independent ones, ``[12, 8]``."""
+    unit = dict(zip(INDEPENDENT_LEADS, np.eye(len(INDEPENDENT_LEADS)), strict=True))
+    every = {**unit, **derive_limb_leads(unit)}
+    return np.stack([every[lead] for lead in STANDARD_LEADS])
+
+
+_MIXING: Final = _mixing()
+_ROWS: Final = [STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
+
+
+class _Morph:
+    """From coordinates to a changed recording, and from its gradient back to coordinates."""
+
+    def __init__(self, ecg: FloatArray, delineations: tuple[Delineation, ...], basis: BeatBasis) -> None:
+        self._basis = basis
+        self._places = [_places(d) for d in delineations]
+        self._independent = ecg[:, _ROWS].astype(np.float64)
+
+    def changed(self, coordinates: Array) -> FloatArray:
+        """The recording with every typical beat changed alike, all lead relations exact."""
+        change = self._basis.change(coordinates)
+        eight = self._independent.copy()
+        for window, places in enumerate(self._places):
+            for start, weight in places:
+                first, last = max(0, start), min(eight.shape[2], start + SAMPLES)
+                eight[window][:, first:last] += (change * weight)[:, first - start : last - start]
+        return np.asarray(np.einsum("rl,wls->wrs", _MIXING, eight), np.float32)
+
+    def pulled_back(self, gradient: FloatArray) -> Array:
+        """d logit / d coordinates from d logit / d ecg ``[windows, leads, samples]``."""
+        eight = np.einsum("rl,wrs->wls", _MIXING, gradient.astype(np.float64))
+        beat = np.zeros((len(INDEPENDENT_LEADS), SAMPLES))
+        for window, places in enumerate(self._places):
+            for start, weight in places:
+                first, last = max(0, start), min(eight.shape[2], start + SAMPLES)
+                part = slice(first - start, last - start)
+                beat[:, part] += eight[window][:, first:last] * weight[part]
+        return np.asarray(self._basis.axes @ beat.reshape(-1))
+
+
+def _places(d: Delineation) -> list[tuple[int, Array]]:
+    """First sample and fade of each typical beat: full over the beat, gone where its neighbours begin."""
+    found = []
+    for k, position in enumerate(d.beats):
+        if not d.dominant[k]:
+            continue
+        since = position - d.beats[k - 1] if k else np.inf
+        until = d.beats[k + 1] - position if k + 1 < len(d.beats) else np.inf
+        before = int(min(BEFORE, max(2 * _FADE, 0.4 * since)))
+        after = int(min(SAMPLES - BEFORE, max(2 * _FADE, 0.6 * until)))
+        ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(_FADE) + 0.5) / _FADE)
+        weight = np.zeros(SAMPLES)
+        weight[BEFORE - before : BEFORE + after] = 1.0
+        weight[BEFORE - before : BEFORE - before + _FADE] = ramp
+        weight[BEFORE + after - _FADE : BEFORE + after] = ramp[::-1]
+        found.append((round(position) - BEFORE, weight))
+    return found
+
+
+def _head(case: Case) -> Head:
+    return next(head for head in case.card.heads if case.statement in head.classes)
+
+
+def _applicable(case: Case) -> None:
+    if case.statement.kind is StatementKind.RHYTHM or case.code in _NOT_OF_THE_TYPICAL_BEAT:
+        raise Withheld(
+            explainer_pb2.MISSING_REASON_NOT_APPLICABLE,
+            f"{case.code} is about the order of beats; no change of the typical beat can flip it",
+            f"{case.code} trata da ordem dos batimentos; nenhuma mudança do batimento típico o inverte",
+        )
+    head = _head(case)
+    if head.activation != "sigmoid" or case.card.input.leads != STANDARD_LEADS:
+        raise Withheld(
+            explainer_pb2.MISSING_REASON_UNSUPPORTED,
+            "counterfactuals need independent statements over the twelve standard leads",
+            "contrafactuais exigem achados independentes nas doze derivações padrão",
+        )
+
+
+async def counterfactual(case: Case, max_steps: int = MAX_STEPS) -> Counterfactual:
+    """Search; raises Withheld where no change of the typical beat can be an answer."""
+    _applicable(case)
+    medians = [d.median for d in case.segmentation.delineations]
+    if any(median is None for median in medians):
+        raise Withheld(
+            explainer_pb2.MISSING_REASON_NOT_EVALUABLE,
+            "a window shows no whole beat to change",
+            "uma janela não mostra um batimento inteiro para mudar",
+        )
+    basis = beat_basis()
+    beats = [median.millivolts[_ROWS] for median in medians if median is not None]
+    start = basis.coordinates(np.mean(beats, axis=0))
+    limit = max(basis.limit, float(start @ start))  # an unusual heart may stay as unusual as it is
+    morph = _Morph(case.ecg, case.segmentation.delineations, basis)
+    threshold = case.statement.threshold
+    side = -1.0 if case.probability >= threshold else 1.0
+    goal = _head(case).temperature * math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else 0.0
+
+    here = await _look(case, morph, np.zeros(len(start)))
+    longest, steps = _LONGEST, 1
+    while side * (goal - here.logit) > -_MARGIN and steps < max_steps:
+        wanted = goal + side * _AIM - here.logit
+        there = await _look(case, morph, _next(here, start, wanted, longest, limit))
+        steps += 1
+        if side * (there.logit - here.logit) > 0:
+            here = there
+        else:  # a move that led away: half as far from the same place
+            longest /= 2
+    move = here.move
+    if side * (goal - here.logit) <= -_MARGIN:
+        move = await _shortest(case, morph, move, goal, side)
+    return await _result(case, morph, move, start, basis, steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """The finding's logit at a move, and its slope in coordinates."""
+
+    move: Array
+    logit: float
+    slope: Array
+
+
+async def _look(case: Case, morph: _Morph, move: Array) -> _Look:
+    logit, gradient = await case.gradients(morph.changed(move)[None])
+    return _Look(move, float(logit[0]), morph.pulled_back(gradient[0]))
+
+
+def _next(here: _Look, start: Array, wanted: float, longest: float, limit: float) -> Array:
+    """The shortest move that the linearisation takes to the goal, kept near to here and plausible."""
+    square = float(here.slope @ here.slope)
+    if square <= 0:
+        return here.move
+    step = here.slope * ((float(here.slope @ here.move) + wanted) / square) - here.move
+    length = float(np.linalg.norm(step))
+    reached = start + here.move + step * min(1.0, longest / max(length, 1e-12))
+    distance = float(reached @ reached)
+    return np.asarray(reached * math.sqrt(min(1.0, limit / distance)) - start)
+
+
+async def _shortest(case: Case, morph: _Morph, move: Array, goal: float, side: float) -> Array:
+    """The smallest share of a move that still flips, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        logit = float((await case.logits(morph.changed(middle * move)[None]))[0])
+        low, high = (low, middle) if side * (goal - logit) <= -_MARGIN else (middle, high)
+    return high * move
+
+
+async def _result(case: Case, morph: _Morph, move: Array, start: Array, basis: BeatBasis, steps: int) -> Counterfactual:
+    changed = morph.changed(move)
+    probability = await case.served_probability(changed)
+    threshold = case.statement.threshold
+    difference = changed.astype(np.float64) - case.ecg
+    reached = start + move
+    return Counterfactual(
+        found=(probability >= threshold) != (case.probability >= threshold),
+        ecg=changed,
+        probability=probability,
+        distance=float(np.linalg.norm(move)),
+        plausibility=float(reached @ reached) / basis.limit,
+        energy=float((difference**2).sum() / max(float((case.ecg.astype(np.float64) ** 2).sum()), 1e-12)),
+        steps=steps,
+        components=len(move),
+    )
+
+
+def lead_error(ecg: FloatArray) -> float:
+    """Largest departure of ``[windows, leads, samples]`` from Einthoven's law and Goldberger's definitions, mV."""
+    wide = ecg.astype(np.float64)
+    return float(np.abs(np.einsum("rl,wls->wrs", _MIXING, wide[:, _ROWS]) - wide).max())

@@ -1,0 +1,128 @@
+"""Explain: the same way up to the tensor, then the explainer's parts; what it could not send is said in its place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import grpc
+
+from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
+from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh.chassis.hop import Hop
+from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.errors import DeadlineExceeded, InvalidRequest, Overloaded, ResultMismatch, Unavailable
+from gateway.analysis import Analysis
+from gateway.catalogue import Catalogue, Model
+
+__all__ = ["Explaining"]
+
+Part = explainer_pb2.ExplainResponse
+_METHODS: Final = tuple(m for m in explainer_pb2.Method.values() if m != explainer_pb2.METHOD_UNSPECIFIED)
+
+
+class Explaining:
+    """Answers Explain, each tenant on its own. Bounded, so that explanations cannot crowd out analyses."""
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        catalogue: Catalogue,
+        explainer: grpc.aio.Channel,
+        telemetry: Telemetry,
+        *,
+        at_once: int,
+    ) -> None:
+        self._analysis = analysis
+        self._catalogue = catalogue
+        self._explain: Hop[explainer_pb2.ExplainRequest, Part] = Hop(
+            "explainer", explainer_pb2_grpc.ExplainerStub(explainer).Explain, telemetry
+        )
+        self._at_once = at_once
+        self._inside = 0
+
+    async def explain(self, request: gateway_pb2.ExplainRequest) -> AsyncIterator[gateway_pb2.ExplainResponse]:
+        """The parts of an explanation of exactly one prediction."""
+        if self._inside >= self._at_once:
+            raise Overloaded(f"{self._inside} explanations are under way; try again in a moment")
+        self._inside += 1
+        try:
+            onward = await self._bound(request)
+            async for part in self._parts(onward):
+                yield gateway_pb2.ExplainResponse(part=part)
+        finally:
+            self._inside -= 1
+
+    async def _bound(self, request: gateway_pb2.ExplainRequest) -> explainer_pb2.ExplainRequest:
+        """What the explainer needs; refuses when recording or model are not those of the named result."""
+        if not request.finding_codes:
+            raise InvalidRequest.field("finding_codes", "name at least one finding to explain", "MISSING")
+        name, version = request.model, request.model_version
+        earlier = None
+        if request.result_id:
+            earlier = (await self._analysis.result(request.result_id)).result
+            name, version = name or earlier.model.name, version or earlier.model.version
+        model = self._catalogue.resolve(name, version)
+        _known(request.finding_codes, model)
+        with_rules = not request.methods or explainer_pb2.METHOD_RULES in request.methods
+        prepared = await self._analysis.prepare_again(request, model, with_rules)
+        if earlier is not None and (earlier.tensor_hash, earlier.model) != (prepared.tensor_hash, model.ref):
+            raise ResultMismatch("the result was computed on another recording or by another model")
+        onward = explainer_pb2.ExplainRequest(
+            tensor=prepared.tensor,
+            tensor_hash=prepared.tensor_hash,
+            window_starts=prepared.window_starts,
+            model=model.ref,
+            finding_codes=request.finding_codes,
+            methods=request.methods,
+            budget_seconds=request.budget_seconds,
+        )
+        if with_rules:
+            onward.measurements.extend(prepared.measurements)
+            onward.patient.CopyFrom(prepared.recording.patient)
+            onward.quality.CopyFrom(prepared.quality)
+            onward.findings.extend(earlier.findings if earlier else await self._analysis.predicted(prepared, model))
+        return onward
+
+    async def _parts(self, onward: explainer_pb2.ExplainRequest) -> AsyncIterator[Part]:
+        """The explainer's parts. Lost half-way, what it owes is missing; lost before the first, the call fails."""
+        given: set[tuple[int, str]] = set()
+        try:
+            async for part in self._explain.stream(onward):
+                given.add((part.method, part.finding_code))
+                yield part
+        except (Unavailable, DeadlineExceeded) as error:
+            if not given:
+                raise
+            for part in _owed(onward, given, isinstance(error, DeadlineExceeded)):
+                yield part
+
+
+def _known(codes: Sequence[str], model: Model) -> None:
+    known = {statement.code for statement in model.card.statements}
+    unknown = [code for code in codes if code not in known]
+    if unknown:
+        raise InvalidRequest.field(
+            "finding_codes", f"{model.card.name} does not know {', '.join(map(repr, unknown))}", "UNKNOWN"
+        )
+
+
+def _owed(onward: explainer_pb2.ExplainRequest, given: set[tuple[int, str]], late: bool) -> list[Part]:
+    """A missing part for each that was asked for and did not come, in the order in which they would have come."""
+    rules = explainer_pb2.METHOD_RULES
+    codes = list(dict.fromkeys(onward.finding_codes))
+    wanted = [m for m in _METHODS if m in (onward.methods or _METHODS)]
+    pairs = itertools.chain.from_iterable([(m, "")] if m == rules else [(m, c) for c in codes] for m in wanted)
+    missing = explainer_pb2.Missing(
+        reason=explainer_pb2.MISSING_REASON_DEADLINE if late else explainer_pb2.MISSING_REASON_UNAVAILABLE,
+        text=explainer_pb2.Text(
+            en="the time given for this explanation is over" if late else "the explainer was lost half-way",
+            pt="o tempo dado a esta explicação acabou" if late else "o explicador se perdeu no meio do caminho",
+        ),
+    )
+    return [
+        Part(model=onward.model, tensor_hash=onward.tensor_hash, method=method, finding_code=code, missing=missing)
+        for method, code in pairs
+        if (method, code) not in given
+    ]
