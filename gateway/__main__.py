@@ -22,6 +22,7 @@ from gateway.http_api import HttpApi
 from gateway.http_passthrough import HttpPassThrough
 from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
 from gateway.inference import Inference
+from gateway.long import LongAnalysis
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
 from gateway.servicer import CardioMeshServicer
@@ -96,7 +97,12 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
 
     def register(server: grpc.aio.Server) -> None:
         servicer = CardioMeshServicer(
-            analysis, explaining, catalogue, batch_items=settings.batch_items, item_seconds=settings.default_deadline_s
+            analysis,
+            explaining,
+            LongAnalysis(catalogue, inference, preprocessor, telemetry),
+            catalogue,
+            batch_items=settings.batch_items,
+            item_seconds=settings.default_deadline_s,
         )
         gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
         server.add_generic_rpc_handlers((PassThrough(triton, catalogue, telemetry),))

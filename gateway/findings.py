@@ -11,9 +11,9 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import ModelCard, Urgency
 from cardiomesh.errors import CardioMeshError
 
-__all__ = ["findings", "mean_logits"]
+__all__ = ["URGENCY", "findings", "mean_logits"]
 
-_URGENCY: Final[Mapping[Urgency, types_pb2.Urgency.ValueType]] = {
+URGENCY: Final[Mapping[Urgency, types_pb2.Urgency.ValueType]] = {
     Urgency.NONE: types_pb2.URGENCY_NONE,
     Urgency.ROUTINE: types_pb2.URGENCY_ROUTINE,
     Urgency.URGENT: types_pb2.URGENCY_URGENT,
@@ -48,6 +48,6 @@ def findings(card: ModelCard, logits: Mapping[str, Sequence[float]]) -> Iterable
                 probability=probability,
                 threshold=statement.threshold,
                 present=probability >= statement.threshold,
-                urgency=_URGENCY[statement.urgency],
+                urgency=URGENCY[statement.urgency],
                 kind=statement.kind.value,
             )

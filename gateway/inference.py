@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -29,6 +29,24 @@ class Inference:
 
     async def logits(self, card: ModelCard, tensor: bytes, windows: int) -> Mapping[str, list[float]]:
         """Logits per head, averaged over windows; ``tensor`` is float32 [windows, leads, samples]."""
+        raw = await self._raw(card, tensor, windows)
+        return {head.output: mean_logits(raw[head.output], len(head.classes), windows) for head in card.heads}
+
+    async def each(self, card: ModelCard, tensors: Sequence[bytes]) -> list[Mapping[str, list[float]]]:
+        """Logits per head of each of these windows, in their order."""
+        raw = await self._raw(card, b"".join(tensors), len(tensors))
+        size = {head.output: len(raw[head.output]) // len(tensors) for head in card.heads}
+        return [
+            {
+                head.output: mean_logits(
+                    raw[head.output][k * size[head.output] : (k + 1) * size[head.output]], len(head.classes), 1
+                )
+                for head in card.heads
+            }
+            for k in range(len(tensors))
+        ]
+
+    async def _raw(self, card: ModelCard, tensor: bytes, windows: int) -> Mapping[str, bytes]:
         request = service_pb2.ModelInferRequest(
             model_name=card.name,
             model_version=str(card.version),
@@ -56,4 +74,4 @@ class Inference:
         missing = [head.output for head in card.heads if head.output not in raw]
         if missing:
             raise CardioMeshError(f"the model left out {', '.join(missing)}")
-        return {head.output: mean_logits(raw[head.output], len(head.classes), windows) for head in card.heads}
+        return raw

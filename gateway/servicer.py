@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from cardiomesh.chassis.parallel import in_parallel, outcome_of
 from gateway.analysis import Analysis
 from gateway.catalogue import Catalogue
 from gateway.explaining import Explaining
+from gateway.long import LongAnalysis
 
 __all__ = ["CardioMeshServicer"]
 
@@ -26,6 +28,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self,
         analysis: Analysis,
         explaining: Explaining,
+        long: LongAnalysis,
         catalogue: Catalogue,
         *,
         batch_items: int,
@@ -33,6 +36,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
     ) -> None:
         self._analysis = analysis
         self._explaining = explaining
+        self._long = long
         self._catalogue = catalogue
         self._batch_items = batch_items
         self._item_seconds = item_seconds
@@ -47,8 +51,17 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self, request_iterator: AsyncIterator[gateway_pb2.AnalyzeBatchRequest], context: Context[Any, Any]
     ) -> AsyncIterator[gateway_pb2.AnalyzeBatchResponse]:
         """Analyse many recordings, each on its own."""
-        async for answer in in_parallel(request_iterator, self._batch_item, self._batch_items):
-            yield answer
+        async with aclosing(in_parallel(request_iterator, self._batch_item, self._batch_items)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def AnalyzeLong(
+        self, request_iterator: AsyncIterator[gateway_pb2.AnalyzeLongRequest], context: Context[Any, Any]
+    ) -> AsyncIterator[gateway_pb2.AnalyzeLongResponse]:
+        """Analyse one recording of any length."""
+        async with aclosing(self._long.analyze(request_iterator)) as parts:
+            async for part in parts:
+                yield part
 
     async def _batch_item(self, item: gateway_pb2.AnalyzeBatchRequest) -> gateway_pb2.AnalyzeBatchResponse:
         outcome = await outcome_of(item.item_id, lambda: self._analysis.analyze(item.request), self._item_seconds)

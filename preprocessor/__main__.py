@@ -7,6 +7,7 @@ from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from preprocessor.decoding.isolation import WorkerPool
+from preprocessor.long.desk import Limits, LongDesk
 from preprocessor.servicer import PreprocessorServicer
 from preprocessor.settings import PreprocessorSettings
 
@@ -24,6 +25,17 @@ def build(settings: PreprocessorSettings, telemetry: Telemetry) -> Application:
         quality_threshold=settings.quality_threshold,
         threads=settings.preprocessor_threads,
         item_seconds=settings.default_deadline_s,
+        long=LongDesk(
+            Limits(
+                folder=settings.spool_folder,
+                file_bytes=settings.long_file_mib * 2**20,
+                recordings=settings.long_recordings,
+                chunk_seconds=settings.long_chunk_seconds,
+                part_seconds=settings.decode_seconds,
+                memory_mib=settings.decode_memory_mib,
+            ),
+            settings.quality_threshold,
+        ),
     )
     return Application(
         name="preprocessor",

@@ -21,7 +21,7 @@ from preprocessor.decoding.inputs import SampleType
 from preprocessor.measuring import Named
 from preprocessor.prepare import Prepared
 
-__all__ = ["from_recording", "to_response"]
+__all__ = ["from_recording", "to_info", "to_quality", "to_response"]
 
 _SAMPLE_TYPES: Final[Mapping[int, SampleType]] = {
     types_pb2.SAMPLE_TYPE_INT16: "int16",
@@ -102,8 +102,8 @@ def to_response(
         tensor_hash=prepared.tensor_hash,
         signal_hash=prepared.signal_hash,
         preprocessing_version=prepared.preprocessing_version,
-        quality=_to_quality(prepared.quality),
-        recording=_to_info(prepared.recording),
+        quality=to_quality(prepared.quality),
+        recording=to_info(prepared.recording),
         signal=_to_signal(prepared.recording) if include_signal else None,
         measurements=map(_to_measurement, measurements),
     )
@@ -122,7 +122,7 @@ def _to_measurement(named: Named) -> types_pb2.Measurement:
     )
 
 
-def _to_quality(quality: Quality) -> types_pb2.Quality:
+def to_quality(quality: Quality) -> types_pb2.Quality:
     return types_pb2.Quality(
         grade=_GRADES[quality.grade],
         score=quality.score,
@@ -143,7 +143,7 @@ def _to_reason(reason: Reason) -> types_pb2.QualityReason:
     return types_pb2.QualityReason(code=reason.code, message=reason.message)
 
 
-def _to_info(recording: Recording) -> types_pb2.RecordingInfo:
+def to_info(recording: Recording) -> types_pb2.RecordingInfo:
     device, patient = recording.device, recording.patient
     return types_pb2.RecordingInfo(
         format=recording.format,

@@ -36,9 +36,9 @@ def read(request: RecordingInput, isolated: Isolated = decode_known) -> Recordin
     return recording
 
 
-def make_ready(recording: Recording, reject_below: float = REJECT_BELOW) -> Prepared:
-    """Grade, refuse the unfit, condition, cut into windows, name both signal and tensor."""
-    quality = grade(recording.millivolts, recording.sampling_rate, recording.leads, reject_below)
+def make_ready(recording: Recording, reject_below: float = REJECT_BELOW, quality: Quality | None = None) -> Prepared:
+    """Grade (unless that was done), refuse the unfit, condition, cut into windows, name both signal and tensor."""
+    quality = quality or grade(recording.millivolts, recording.sampling_rate, recording.leads, reject_below)
     check_fitness(quality)
     # The tensor is made of the very counts that are hashed: one signal hash, one tensor, whatever the container.
     counts = canonical(recording.millivolts)

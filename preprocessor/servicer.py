@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
 from cardiomesh.chassis.telemetry import Telemetry, Value
 from preprocessor.decoding.isolation import WorkerPool
+from preprocessor.long.desk import LongDesk
 from preprocessor.measuring import Named, measurements_of
 from preprocessor.messages import from_recording, to_response
 from preprocessor.prepare import make_ready, read
@@ -34,12 +36,14 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
         quality_threshold: float,
         threads: int,
         item_seconds: float,
+        long: LongDesk,
     ) -> None:
         self._telemetry = telemetry
         self._workers = workers
         self._quality_threshold = quality_threshold
         self._threads = threads
         self._item_seconds = item_seconds
+        self._long = long
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
 
     async def Prepare(
@@ -55,14 +59,25 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
     ) -> AsyncIterator[preprocessor_pb2.PrepareBatchResponse]:
         """Prepare many recordings, each on its own."""
         # One more than there are threads, so that the next item is here when a thread is free.
-        async for answer in in_parallel(request_iterator, self._batch_item, self._threads + 1):
-            yield answer
+        async with aclosing(in_parallel(request_iterator, self._batch_item, self._threads + 1)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def _batch_item(self, item: preprocessor_pb2.PrepareBatchRequest) -> preprocessor_pb2.PrepareBatchResponse:
         outcome = await outcome_of(item.item_id, lambda: self._in_thread(item.request), self._item_seconds)
         if isinstance(outcome, types_pb2.ItemError):
             return preprocessor_pb2.PrepareBatchResponse(item_id=item.item_id, error=outcome)
         return preprocessor_pb2.PrepareBatchResponse(item_id=item.item_id, response=outcome)
+
+    async def PrepareLong(
+        self,
+        request_iterator: AsyncIterator[preprocessor_pb2.PrepareLongRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> AsyncIterator[preprocessor_pb2.PrepareLongResponse]:
+        """Prepare one recording of any length."""
+        async with aclosing(self._long.prepare(request_iterator)) as parts:
+            async for part in parts:
+                yield part
 
     async def _in_thread(self, request: preprocessor_pb2.PrepareRequest) -> preprocessor_pb2.PrepareResponse:
         here = contextvars.copy_context()  # the spans made in the thread belong under this call's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from pydantic import Field
 
@@ -27,5 +28,11 @@ class PreprocessorSettings(ServiceSettings):
     decode_seconds: float = Field(10.0, gt=0, description="Longest time one vendor file may take, in seconds.")
     decode_memory_mib: int = Field(
         512, ge=64, description="Memory one vendor file may take on top of the reader's own, in MiB."
+    )
+    long_file_mib: int = Field(4096, ge=1, description="Largest file that PrepareLong takes, in MiB.")
+    long_recordings: int = Field(2, ge=1, description="Long recordings taken in or worked on at once.")
+    long_chunk_seconds: float = Field(30.0, gt=0, description="Longest wait for a long recording's next chunk.")
+    spool_folder: Path | None = Field(
+        None, description="Folder where long recordings lie, unnamed, while they are worked on; none: the system's."
     )
     decode_warm: bool = Field(True, description="Start a decoding process at once, not with the first vendor file.")

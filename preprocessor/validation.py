@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "absurd_amplitude",
     "check_fitness",
     "check_form",
+    "check_leads",
 ]
 
 #: Below, the model's pass band (to 40 Hz) is not in the signal; above, no ECG device samples.
@@ -61,10 +62,19 @@ def _form_violations(recording: Recording) -> Iterator[FieldViolation]:
     elif recording.duration > MAX_SECONDS:
         yield FieldViolation(
             f"{_FIELD}.duration",
-            f"{recording.duration:.0f} s; at most {MAX_SECONDS:g} s are analysed at once",
+            f"{recording.duration:.0f} s; at most {MAX_SECONDS:g} s are analysed at once, longer ones by AnalyzeLong",
             "TOO_LONG",
         )
-    missing = missing_leads(recording.leads)
+    yield from _missing(recording.leads)
+
+
+def check_leads(leads: Sequence[str]) -> None:
+    """Refuse where standard leads are missing."""
+    _refuse(list(_missing(leads)))
+
+
+def _missing(leads: Sequence[str]) -> Iterator[FieldViolation]:
+    missing = missing_leads(leads)
     if missing:
         yield FieldViolation(f"{_FIELD}.leads", f"missing {', '.join(missing)}", "MISSING_LEADS")
 

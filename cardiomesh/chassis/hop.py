@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -47,7 +47,7 @@ class Hop(Generic[Request, Response]):
                 self._observe(started, status)
         return answer
 
-    async def stream(self, request: Request) -> AsyncIterator[Response]:
+    async def stream(self, request: Request) -> AsyncGenerator[Response, None]:
         """The parts of the answer, likewise."""
         started = time.perf_counter()
         status = grpc.StatusCode.OK

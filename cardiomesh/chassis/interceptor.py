@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
@@ -119,8 +119,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     async with (
                         asyncio.timeout(budget.remaining()),
                         self._door(method, metadata, context.auth_context()),
+                        _closing(behaviour(request, context)) as parts,
                     ):
-                        async for part in behaviour(request, context):
+                        async for part in parts:
                             yield part
             except CardioMeshError as error:
                 failure = error
@@ -179,6 +180,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._in_flight -= 1
         if self._in_flight == 0:
             self._idle.set()
+
+
+@asynccontextmanager
+async def _closing(parts: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Ends a generator with its call: what it holds (a child process, a backend's stream) is let go at once."""
+    try:
+        yield parts
+    finally:
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()
 
 
 def _typed(error: BaseException) -> CardioMeshError:

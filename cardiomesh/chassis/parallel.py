@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
 from cardiomesh._proto.types.v1 import types_pb2
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 async def in_parallel(
     items: AsyncIterator[Item], work: Callable[[Item], Awaitable[Answer]], limit: int
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer, None]:
     """``work`` on each item, up to ``limit`` at once; the answers as they are ready.
 
     An item counts from being read until its answer is taken: whoever takes slowly is read slowly, and memory stays

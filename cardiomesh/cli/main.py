@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from cardiomesh.cli import archive, show
+from cardiomesh.cli import archive, show, tape
 from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation
 from cardiomesh.errors import (
     CardioMeshError,
@@ -136,6 +136,24 @@ def analyze_batch(
         tally = archive.analyze_archive(client, files, lines, err, done=done, model=model, measure=measure)
     if tally.failed or tally.refused:
         raise typer.Exit(UNAVAILABLE if tally.failed else BAD_INPUT)
+
+
+@app.command(name="analyze-long")
+def analyze_long(
+    file: Annotated[Path, typer.Argument(help="DICOM, WFDB header or zip, ISHNE or EDF, of any length.")],
+    model: Annotated[str, typer.Option(help="Model name; default: the gateway's.")] = "",
+    stride: Annotated[float, typer.Option(help="Seconds from one ten-second window to the next.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, each window too.")] = False,
+    language: Annotated[Language, typer.Option(help="Language of the summary.")] = "en",
+    gateway: GatewayOption = "",
+) -> None:
+    """Analyse a long recording, such as a day's Holter tape, window by window."""
+    with _connect(gateway) as client:
+        parts = client.analyze_long(file, model=model, stride=stride)
+        if as_json:
+            tape.write_long(parts, sys.stdout)
+        else:
+            tape.show_long(parts, out, err, language)
 
 
 @app.command()

@@ -27,6 +27,15 @@ from cardiomesh.client._explanation import (
     Part,
     SegmentShare,
 )
+from cardiomesh.client._long import (
+    Extreme,
+    FindingBurden,
+    LongOverview,
+    LongPart,
+    LongSummary,
+    LongWindow,
+    RefusalCount,
+)
 from cardiomesh.client._requests import RecordingArguments, read_file
 from cardiomesh.client._results import (
     Analysis,
@@ -57,12 +66,18 @@ __all__ = [
     "Credential",
     "Criterion",
     "Explanation",
+    "Extreme",
     "Fidelity",
     "Finding",
     "FindingAgreement",
+    "FindingBurden",
     "LeadQuality",
     "Lime",
     "LimeFeature",
+    "LongOverview",
+    "LongPart",
+    "LongSummary",
+    "LongWindow",
     "Measurement",
     "Missing",
     "Model",
@@ -74,6 +89,7 @@ __all__ = [
     "RecordedSignal",
     "RecordingArguments",
     "RecordingInfo",
+    "RefusalCount",
     "ReportLine",
     "Rule",
     "RuleEvaluation",

@@ -12,7 +12,8 @@ from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh.client._batch import BatchItem, answers, answers_async
 from cardiomesh.client._credentials import Credential, authorization
 from cardiomesh.client._explanation import Explanation, explanation_of, method_of
-from cardiomesh.client._requests import RecordingArguments, recording_of
+from cardiomesh.client._long import LongPart, long_parts, long_parts_async
+from cardiomesh.client._requests import FileLike, RecordingArguments, recording_of
 from cardiomesh.client._results import (
     Analysis,
     ModelInfo,
@@ -129,6 +130,23 @@ class Client:
             model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
         )
         return answers(self._opener("AnalyzeBatch", timeout), template, recordings)
+
+    def analyze_long(
+        self,
+        file: FileLike,
+        *,
+        model: str = "",
+        model_version: int = 0,
+        stride: float = 10.0,
+        timeout: float | None = None,
+    ) -> Iterator[LongPart]:
+        """Analyse a recording of any length, such as a day's Holter tape, ten seconds every ``stride`` seconds.
+
+        Gives one LongOverview, a LongWindow for each ten seconds as it is ready, and at the end a LongSummary. The file
+        is sent in chunks and never held in memory. ``timeout`` is the whole stream's, a day where none is given.
+        """
+        start = gateway_pb2.AnalyzeLongStart(model=model, model_version=model_version, stride=stride)
+        return long_parts(self._opener("AnalyzeLong", timeout), start, file)
 
     def explain(
         self,
@@ -250,6 +268,19 @@ class AsyncClient:
             model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
         )
         return answers_async(self._opener("AnalyzeBatch", timeout), template, recordings)
+
+    def analyze_long(
+        self,
+        file: FileLike,
+        *,
+        model: str = "",
+        model_version: int = 0,
+        stride: float = 10.0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[LongPart]:
+        """Analyse a recording of any length."""
+        start = gateway_pb2.AnalyzeLongStart(model=model, model_version=model_version, stride=stride)
+        return long_parts_async(self._opener("AnalyzeLong", timeout), start, file)
 
     async def explain(
         self,

@@ -17,7 +17,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import InvalidRequest
 
-__all__ = ["FileLike", "RecordingArguments", "Sex", "read_file", "recording_of"]
+__all__ = ["FileLike", "RecordingArguments", "Sex", "read_file", "recording_of", "signal_files"]
 
 FileLike = str | PathLike[str] | bytes
 Sex = Literal["female", "male"]
@@ -108,13 +108,17 @@ def read_file(file: FileLike) -> bytes:
 
 
 def _wfdb_zip(header: Path) -> bytes:
-    """A WFDB record as one zip: the header and the signal files it names, all from the header's own folder."""
-    lines = header.read_text("latin-1").splitlines()
-    named = {line.split()[0] for line in lines[1:] if line.strip() and not line.startswith("#")}
+    """A WFDB record as one zip."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(header, header.name)
-        for name in sorted(named):
-            if Path(name).name == name and (header.parent / name).is_file():
-                archive.write(header.parent / name, name)
+        for member in (header, *signal_files(header)):
+            archive.write(member, member.name)
     return packed.getvalue()
+
+
+def signal_files(header: Path) -> list[Path]:
+    """The signal files that a WFDB header names, those in the header's own folder."""
+    lines = header.read_text("latin-1").splitlines()
+    named = {line.split()[0] for line in lines[1:] if line.strip() and not line.startswith("#")}
+    files = (header.parent / name for name in sorted(named) if Path(name).name == name)
+    return [file for file in files if file.is_file()]

@@ -186,7 +186,9 @@ def _reasons(reasons: Any) -> tuple[QualityReason, ...]:
     return tuple(QualityReason(r.code, r.message) for r in reasons)
 
 
-def _quality(quality: types_pb2.Quality) -> Quality:
+def quality_of(quality: types_pb2.Quality) -> Quality:
+    """From the wire."""
+
     def grade(value: types_pb2.Grade.ValueType) -> str:
         return types_pb2.Grade.Name(value).removeprefix("GRADE_")
 
@@ -206,7 +208,8 @@ def _measurement(found: types_pb2.Measurement) -> Measurement:
     )
 
 
-def _recording(info: types_pb2.RecordingInfo) -> RecordingInfo:
+def recording_info_of(info: types_pb2.RecordingInfo) -> RecordingInfo:
+    """From the wire."""
     known_sex = info.patient.sex != types_pb2.SEX_UNSPECIFIED
     return RecordingInfo(
         format=info.format,
@@ -252,8 +255,8 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
         result_id=answer.result_id,
         model=model_of(answer.model),
         findings=findings,
-        quality=_quality(answer.quality),
-        recording=_recording(answer.recording),
+        quality=quality_of(answer.quality),
+        recording=recording_info_of(answer.recording),
         preprocessing_version=answer.preprocessing_version,
         signal_hash=answer.signal_hash,
         tensor_hash=answer.tensor_hash,

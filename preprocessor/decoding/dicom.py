@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from preprocessor.decoding.assemble import Metadata, age_group, assemble, clean_
 from preprocessor.decoding.dicom_elements import FIELD, Dataset, malformed, open_dataset, truncated
 from preprocessor.decoding.units import millivolts_per
 
-__all__ = ["decode_dicom", "is_dicom"]
+__all__ = ["Group", "block_of", "decode_dicom", "is_dicom", "rhythm_groups"]
 
 _ECG_CLASSES: Final[Mapping[str, str]] = {
     "1.2.840.10008.5.1.4.1.1.9.1.1": "12-lead ECG",
@@ -81,7 +81,7 @@ class _Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class Group:
     """One multiplex group, its samples not yet unpacked. Times are in seconds."""
 
     dataset: Dataset
@@ -101,15 +101,20 @@ class _Group:
         return self.samples / self.rate if self.rate > 0 else 0.0
 
 
-def decode_dicom(content: bytes) -> Recording:
-    """Read the rhythm of a DICOM ECG; the median beat and groups of another time or rate are kept apart from it."""
+def rhythm_groups(content: bytes) -> tuple[Metadata, list[Group], list[Group]]:
+    """Metadata, all multiplex groups, and those that hold the recorded rhythm; no sample is touched."""
     dataset = open_dataset(content, _TAGS, _SEQUENCES)
     if dataset.text(_SOP_CLASS) not in _ECG_CLASSES:
         raise InvalidRequest.field(FIELD, "this DICOM object is not an ECG", "NOT_AN_ECG")
     if _WAVEFORMS not in dataset.sequences:
         raise truncated()
     groups = [_group(item) for item in dataset.sequences[_WAVEFORMS]]
-    rhythm = _rhythm(groups)
+    return _metadata(dataset), groups, _rhythm(groups)
+
+
+def decode_dicom(content: bytes) -> Recording:
+    """Read the rhythm of a DICOM ECG; the median beat and groups of another time or rate are kept apart from it."""
+    metadata, groups, rhythm = rhythm_groups(content)
     parts = [_millivolts(group) for group in rhythm]
     channels = [channel for group in rhythm for channel in group.channels]
     remarks = [note for _, notes in parts for note in notes]
@@ -128,7 +133,7 @@ def decode_dicom(content: bytes) -> Recording:
         sampling_rate=rhythm[0].rate,
         format_name="dicom",
         field_name=FIELD,
-        metadata=_metadata(dataset),
+        metadata=metadata,
         voltage=[c.voltage for c in channels],
         remarks=remarks,
         apart=[extra for group in others for extra in _apart(group)],
@@ -136,7 +141,7 @@ def decode_dicom(content: bytes) -> Recording:
     )
 
 
-def _group(item: Dataset) -> _Group:
+def _group(item: Dataset) -> Group:
     label, count = item.text(_LABEL).upper(), item.unsigned(_CHANNELS)
     rate, samples = item.number(_RATE, 0.0) or 0.0, item.unsigned(_SAMPLES)
     original = item.text(_ORIGIN).upper() == "ORIGINAL"
@@ -146,7 +151,7 @@ def _group(item: Dataset) -> _Group:
     if len(channels) != count:
         raise malformed("the number of channels and their definitions differ")
     short = not original and rate > 0 and samples < _MEDIAN_SECONDS * rate
-    return _Group(
+    return Group(
         item,
         original=original,
         median="MEDIAN" in label or "AVERAGE" in label or short,
@@ -157,7 +162,7 @@ def _group(item: Dataset) -> _Group:
     )
 
 
-def _rhythm(groups: list[_Group]) -> list[_Group]:
+def _rhythm(groups: list[Group]) -> list[Group]:
     """The recorded rhythm: never an averaged beat; recorded before derived; most leads, then most channels, longest.
 
     A General ECG may hold limb and chest leads in a group each: groups of one time and rate, of different leads, are
@@ -176,17 +181,30 @@ def _rhythm(groups: list[_Group]) -> list[_Group]:
     return chosen
 
 
-def _millivolts(group: _Group) -> tuple[npt.NDArray[np.float64], list[str]]:
+def _millivolts(group: Group) -> tuple[npt.NDArray[np.float64], list[str]]:
     """Samples ``[channels, n]``, in millivolts where they are voltages, without padding, and what was remarked."""
-    counts = _counts(group)
+    counts = _counts(group, 0, group.samples)
+    return _without_padding(_scaled(group, counts), counts, group)
+
+
+def block_of(group: Group, first: int, count: int) -> npt.NDArray[np.float64]:
+    """Samples ``[channels, count]`` from ``first`` on, in millivolts where they are voltages, NaN where padding."""
+    counts = _counts(group, first, count)
+    millivolts, padding = _scaled(group, counts), _padding(group, counts.dtype)
+    if padding:  # 0 is a sample like any other
+        millivolts[(counts == padding).T] = np.nan
+    return millivolts
+
+
+def _scaled(group: Group, counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     millivolts = np.empty(counts.shape[::-1])
     np.multiply(counts.T, np.array([[c.factor] for c in group.channels]), out=millivolts)
     if any(c.offset for c in group.channels):
         millivolts += np.array([[c.offset] for c in group.channels])
-    return _without_padding(millivolts, counts, group)
+    return millivolts
 
 
-def _median(group: _Group) -> MedianBeat | None:
+def _median(group: Group) -> MedianBeat | None:
     """An averaged beat; None where it cannot be read, for the rhythm does not depend on it."""
     try:
         millivolts, _ = _millivolts(group)
@@ -196,7 +214,7 @@ def _median(group: _Group) -> MedianBeat | None:
     return median_beat([group.channels[k].label for k in rows], millivolts[rows], group.rate) if rows else None
 
 
-def _apart(group: _Group) -> list[ExtraChannel]:
+def _apart(group: Group) -> list[ExtraChannel]:
     try:
         millivolts, _ = _millivolts(group)
     except InvalidRequest:
@@ -236,8 +254,8 @@ def _channel(item: Dataset, rate: float) -> _Channel:
     return _Channel(label, factor, offset, voltage=True, skew=seconds, bits=bits)
 
 
-def _counts(group: _Group) -> npt.NDArray[np.integer]:
-    """The stored samples, ``[samples, channels]``."""
+def _counts(group: Group, first: int, count: int) -> npt.NDArray[np.integer]:
+    """The stored samples ``[count, channels]`` from ``first`` on."""
     bits, kind = group.dataset.unsigned(_BITS), group.dataset.text(_KIND)
     code = _SAMPLE_TYPES.get((bits, kind))
     if code is None:
@@ -247,8 +265,10 @@ def _counts(group: _Group) -> npt.NDArray[np.integer]:
     needed = len(group.channels) * group.samples
     if (stop - start) // dtype.itemsize < needed:
         raise truncated()
-    flat = np.frombuffer(group.dataset.data, dtype=dtype, count=needed, offset=start)
-    counts = flat.reshape(group.samples, len(group.channels))
+    width = len(group.channels)
+    offset = start + first * width * dtype.itemsize
+    flat = np.frombuffer(group.dataset.data, dtype=dtype, count=count * width, offset=offset)
+    counts = flat.reshape(count, width)
     stored = max((channel.bits for channel in group.channels), default=0)
     if kind[0] == "S" and 1 < stored < bits and counts.size and counts.max() >= 1 << (stored - 1):
         counts = _sign_extended(counts, stored)
@@ -264,20 +284,16 @@ def _sign_extended(counts: npt.NDArray[np.integer], stored: int) -> npt.NDArray[
 
 
 def _without_padding(
-    millivolts: npt.NDArray[np.float64], counts: npt.NDArray[np.integer], group: _Group
+    millivolts: npt.NDArray[np.float64], counts: npt.NDArray[np.integer], group: Group
 ) -> tuple[npt.NDArray[np.float64], list[str]]:
     """Cut padding from both ends; padding inside becomes NaN, which the checks refuse.
 
     Vendors declare 0 as padding although 0 is a sample like any other. Zeros are then kept, but for a long run
     in all channels at once at either end.
     """
-    span = group.dataset.spans.get(_PADDING)
-    if span is None or span[1] == span[0]:
+    value = _padding(group, counts.dtype)
+    if value is None:
         return millivolts, []
-    raw = group.dataset.data[span[0] : min(span[1], span[0] + counts.dtype.itemsize)]
-    if len(raw) < counts.dtype.itemsize:
-        return millivolts, []
-    value = np.frombuffer(raw, dtype=counts.dtype)[0]
     padded = counts == value
     everywhere = padded.all(axis=1)
     signal_at = np.flatnonzero(~everywhere)
@@ -291,6 +307,13 @@ def _without_padding(
         millivolts[padded.T] = np.nan
     cut = (first, last) != (0, len(counts))
     return millivolts[:, first:last], ["PADDING_REMOVED"] if cut else []
+
+
+def _padding(group: Group, dtype: np.dtype[Any]) -> int | None:
+    """The count that is declared to stand for padding."""
+    start, stop = group.dataset.spans.get(_PADDING, (0, 0))
+    raw = group.dataset.data[start : min(stop, start + dtype.itemsize)]
+    return int(np.frombuffer(raw, dtype=dtype)[0]) if raw and len(raw) == dtype.itemsize else None
 
 
 def _metadata(dataset: Dataset) -> Metadata:

@@ -17,13 +17,21 @@ from cardiomesh.ecg.recording import Recording
 from cardiomesh.errors import InvalidRequest, Overloaded
 from preprocessor.decoding.worker import read_frame, recording_from, write_frame
 
-__all__ = ["WorkerPool"]
+__all__ = ["WorkerPool", "child_environment"]
 
 FIELD: Final = "recording.file.content"
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _START_SECONDS: Final = 60.0
 #: A worker is replaced after so many files, so that nothing a library leaks lives for ever.
 _FILES_PER_WORKER: Final = 500
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a process that decodes."""
+    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+    # One thread: a recording is too small for more, and each thread maps memory that counts against the limit.
+    limits = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    return {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 class _Died(Exception):
@@ -34,15 +42,12 @@ class _Worker:
     """One child process."""
 
     def __init__(self, memory_mib: int) -> None:
-        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-        # One thread: a recording is too small for more, and each thread maps memory that counts against the limit.
-        limits = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "preprocessor.decoding.worker", str(memory_mib), "--warm"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a library's message may quote the file
-            env={**os.environ, **limits, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=child_environment(),
         )
         self._in = cast("IO[bytes]", self._process.stdin)
         self._out = cast("IO[bytes]", self._process.stdout)

@@ -26,7 +26,16 @@ from preprocessor.decoding.assemble import Metadata, age_group, assemble
 from preprocessor.decoding.units import millivolts_per
 from preprocessor.decoding.wfdb_samples import FORMATS, bytes_for, unpack
 
-__all__ = ["decode_wfdb", "is_wfdb", "is_wfdb_header", "refuse_bare_header"]
+__all__ = [
+    "Header",
+    "Signal",
+    "decode_wfdb",
+    "is_wfdb",
+    "is_wfdb_header",
+    "millivolts_of",
+    "parse_header",
+    "refuse_bare_header",
+]
 
 FIELD: Final = "recording.file.content"
 _MAX_MEMBERS: Final = 64
@@ -71,7 +80,9 @@ def refuse_bare_header(content: bytes) -> Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class _Signal:
+class Signal:
+    """One signal as its header line describes it."""
+
     file: str
     format: str
     offset: int
@@ -81,12 +92,18 @@ class _Signal:
     checksum: int | None
     label: str
 
+    @property
+    def is_voltage(self) -> bool:
+        return millivolts_per(self.unit) is not None
+
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
+    """What a header says; ``samples`` per signal, None where it does not."""
+
     rate: float
     samples: int | None
-    signals: tuple[_Signal, ...]
+    signals: tuple[Signal, ...]
     metadata: Metadata
 
 
@@ -96,33 +113,34 @@ def decode_wfdb(content: bytes) -> Recording:
     headers = [name for name in members if name.lower().endswith(".hea")]
     if len(headers) != 1:
         raise _refused(f"{len(headers)} headers in the zip; send one record at a time", "NOT_ONE_RECORD")
-    header = _parse_header(members[headers[0]])
+    header = parse_header(members[headers[0]])
     counts, invalid = _read_signals(header, members)
-    factors, offsets, voltage = [], [], []
-    for signal in header.signals:
-        per_unit = millivolts_per(signal.unit)
-        voltage.append(per_unit is not None)
-        factors.append((per_unit or 1.0) / signal.gain)
-        offsets.append(-signal.baseline * factors[-1])
-    millivolts = counts * np.array(factors)[:, None]
-    if any(offsets):
-        millivolts += np.array(offsets)[:, None]
-    remarks = []
-    missing = counts == np.array(invalid, dtype=counts.dtype)[:, None]
-    if missing.any():
-        millivolts[missing] = np.nan
-    if _checksums_differ(header, counts):
-        remarks.append("CHECKSUM_MISMATCH")
+    remarks = ["CHECKSUM_MISMATCH"] if _checksums_differ(header, counts) else []
     return assemble(
         labels=[signal.label for signal in header.signals],
-        channels=millivolts,
+        channels=millivolts_of(header.signals, counts, invalid),
         sampling_rate=header.rate,
         format_name="wfdb",
         field_name=FIELD,
         metadata=header.metadata,
-        voltage=voltage,
+        voltage=[signal.is_voltage for signal in header.signals],
         remarks=remarks,
     )
+
+
+def millivolts_of(
+    signals: Sequence[Signal], counts: npt.NDArray[np.integer], invalid: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """Stored samples ``[signals, n]`` in mV, NaN where they are ``invalid``; as stored where they are no voltages."""
+    factors = [(millivolts_per(signal.unit) or 1.0) / signal.gain for signal in signals]
+    offsets = [-signal.baseline * factor for signal, factor in zip(signals, factors, strict=True)]
+    millivolts = counts * np.array(factors)[:, None]
+    if any(offsets):
+        millivolts += np.array(offsets)[:, None]
+    missing = counts == np.array(invalid, dtype=counts.dtype)[:, None]
+    if missing.any():
+        millivolts[missing] = np.nan
+    return np.asarray(millivolts)
 
 
 def _unzip(content: bytes) -> dict[str, bytes]:
@@ -152,7 +170,8 @@ def _unzip(content: bytes) -> dict[str, bytes]:
     return members
 
 
-def _parse_header(data: bytes) -> _Header:
+def parse_header(data: bytes) -> Header:
+    """The header file of one record."""
     if len(data) > _MAX_HEADER:
         raise _refused("the WFDB header is longer than 256 KiB", "TOO_LARGE")
     lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
@@ -170,7 +189,7 @@ def _parse_header(data: bytes) -> _Header:
     rate = _real(re.split(r"[/(]", record[2])[0], "the sampling rate") if len(record) > 2 else _DEFAULT_RATE
     samples = _integer(record[3], "the number of samples") if len(record) > 3 else 0
     comments = " ".join(line[1:] for line in lines if line.startswith("#"))
-    return _Header(
+    return Header(
         rate=rate,
         samples=samples or None,
         signals=tuple(_parse_signal(line, k) for k, line in enumerate(fields[1 : 1 + count])),
@@ -178,7 +197,7 @@ def _parse_header(data: bytes) -> _Header:
     )
 
 
-def _parse_signal(line: str, position: int) -> _Signal:
+def _parse_signal(line: str, position: int) -> Signal:
     parts = line.split(None, 8)
     match = _FORMAT.match(parts[1]) if len(parts) > 1 else None
     if match is None:
@@ -197,7 +216,7 @@ def _parse_signal(line: str, position: int) -> _Signal:
         raise _refused(f"the gain of signal {position + 1} in the WFDB header is not a positive number", "BAD_SCALE")
     zero = _integer(parts[4], "the ADC zero") if len(parts) > 4 else 0
     baseline = int(scale["baseline"]) if scale and scale["baseline"] else zero
-    return _Signal(
+    return Signal(
         file=re.split(r"[/\\]", parts[0])[-1],
         format=name,
         offset=int(match["offset"] or 0),
@@ -209,7 +228,7 @@ def _parse_signal(line: str, position: int) -> _Signal:
     )
 
 
-def _read_signals(header: _Header, members: Mapping[str, bytes]) -> tuple[npt.NDArray[np.integer], list[int]]:
+def _read_signals(header: Header, members: Mapping[str, bytes]) -> tuple[npt.NDArray[np.integer], list[int]]:
     """Stored samples ``[signals, n]``, de-interleaved, and the "invalid" value of each."""
     by_file: dict[str, list[int]] = {}
     for k, signal in enumerate(header.signals):
@@ -235,7 +254,7 @@ def _read_signals(header: _Header, members: Mapping[str, bytes]) -> tuple[npt.ND
 
 
 def _read_file(
-    name: str, signals: Sequence[_Signal], declared: int | None, members: Mapping[str, bytes]
+    name: str, signals: Sequence[Signal], declared: int | None, members: Mapping[str, bytes]
 ) -> tuple[npt.NDArray[np.integer], int]:
     """One signal file as ``[n, signals in it]``."""
     if name not in members:
@@ -255,7 +274,7 @@ def _read_file(
     return counts.reshape(samples, len(signals)), invalid
 
 
-def _checksums_differ(header: _Header, counts: npt.NDArray[np.integer]) -> bool:
+def _checksums_differ(header: Header, counts: npt.NDArray[np.integer]) -> bool:
     """Whether a stated checksum is not the 16-bit sum of its samples. Writers put 0 for "not computed"."""
     stated = np.array([signal.checksum or 0 for signal in header.signals])
     if not stated.any():

@@ -20,7 +20,7 @@ import numpy as np
 from cardiomesh.ecg.recording import Device, ExtraChannel, MedianBeat, Patient, Recording, Sex
 from cardiomesh.errors import CardioMeshError, FieldViolation, InvalidRequest, UnfitRecording
 
-__all__ = ["read_frame", "recording_from", "write_frame"]
+__all__ = ["mapped_bytes", "read_frame", "recording_from", "write_frame"]
 
 FIELD: Final = "recording.file.content"
 _LENGTH: Final = struct.Struct("<L")
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str]) -> None:
 
         from preprocessor.decoding import vendor  # noqa: F401
     # On top of what the interpreter and its libraries already map, which differs from machine to machine.
-    limit = _mapped_bytes() + int(arguments[0]) * 1024 * 1024
+    limit = mapped_bytes() + int(arguments[0]) * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str]) -> None:
         write_frame(sink, answer, parts)
 
 
-def _mapped_bytes() -> int:
+def mapped_bytes() -> int:
     """Address space of this process now (Linux; elsewhere the limit alone has to do)."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123

@@ -483,3 +483,397 @@ class AnalyzeBatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___AnalyzeBatchResponse: _TypeAlias = AnalyzeBatchResponse  # noqa: Y015
+
+@_typing.final
+class AnalyzeLongRequest(_message.Message):
+    """One piece of a long recording on its way in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes of the file, unchanged. Any size up to the message limit; 1 MiB is a good one."""
+    @_builtins.property
+    def start(self) -> Global___AnalyzeLongStart:
+        """How to analyse it."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___AnalyzeLongStart | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["start", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___AnalyzeLongRequest: _TypeAlias = AnalyzeLongRequest  # noqa: Y015
+
+@_typing.final
+class AnalyzeLongStart(_message.Message):
+    """How to analyse a long recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Model name; empty means the gateway's default."""
+    model_version: _builtins.int
+    """Model version; 0 means the newest that is served."""
+    stride: _builtins.float
+    """Seconds from one ten-second window to the next, at least 1; 0 means ten."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        model_version: _builtins.int = ...,
+        stride: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_version", b"model_version", "stride", b"stride"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeLongStart: _TypeAlias = AnalyzeLongStart  # noqa: Y015
+
+@_typing.final
+class AnalyzeLongResponse(_message.Message):
+    """One piece of the answer to a long recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OVERVIEW_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def overview(self) -> Global___LongOverview:
+        """What was found before the first window."""
+
+    @_builtins.property
+    def window(self) -> Global___LongWindow:
+        """One window."""
+
+    @_builtins.property
+    def summary(self) -> Global___LongSummary:
+        """All windows together."""
+
+    def __init__(
+        self,
+        *,
+        overview: Global___LongOverview | None = ...,
+        window: Global___LongWindow | None = ...,
+        summary: Global___LongSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overview", b"overview", "part", b"part", "summary", b"summary", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overview", b"overview", "part", b"part", "summary", b"summary", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["overview", "window", "summary"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___AnalyzeLongResponse: _TypeAlias = AnalyzeLongResponse  # noqa: Y015
+
+@_typing.final
+class LongOverview(_message.Message):
+    """What a long recording is, and what answers on it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    RECORDING_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_VERSION_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    FINDING_CODES_FIELD_NUMBER: _builtins.int
+    CONTENT_HASH_FIELD_NUMBER: _builtins.int
+    preprocessing_version: _builtins.str
+    """Version of the conditioning."""
+    windows: _builtins.int
+    """How many windows will follow: the progress is a window's index over this."""
+    stride: _builtins.float
+    """Seconds from one window to the next; the last one ends with the recording."""
+    content_hash: _builtins.str
+    """sha256 (hex) of the file's bytes."""
+    @_builtins.property
+    def model(self) -> _types_pb2.ModelRef:
+        """Which model answers."""
+
+    @_builtins.property
+    def recording(self) -> _types_pb2.RecordingInfo:
+        """What was found in the recording."""
+
+    @_builtins.property
+    def finding_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The statements of the model: the order of each window's probabilities."""
+
+    def __init__(
+        self,
+        *,
+        model: _types_pb2.ModelRef | None = ...,
+        recording: _types_pb2.RecordingInfo | None = ...,
+        preprocessing_version: _builtins.str = ...,
+        windows: _builtins.int = ...,
+        stride: _builtins.float = ...,
+        finding_codes: _abc.Iterable[_builtins.str] | None = ...,
+        content_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "recording", b"recording"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash", b"content_hash", "finding_codes", b"finding_codes", "model", b"model", "preprocessing_version", b"preprocessing_version", "recording", b"recording", "stride", b"stride", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LongOverview: _TypeAlias = LongOverview  # noqa: Y015
+
+@_typing.final
+class LongWindow(_message.Message):
+    """The answer to ten seconds: what Analyze would have said of them alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    PROBABILITIES_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    HEART_RATE_FIELD_NUMBER: _builtins.int
+    TENSOR_HASH_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Number of the window, from 0."""
+    start: _builtins.float
+    """Its start in the recording, in seconds."""
+    heart_rate: _builtins.float
+    """Beats per minute; absent where it cannot be told."""
+    tensor_hash: _builtins.str
+    """sha256 (hex) of the tensor the model saw."""
+    @_builtins.property
+    def quality(self) -> _types_pb2.Quality:
+        """How fit the window is; absent where it could not be graded."""
+
+    @_builtins.property
+    def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Calibrated probabilities in the order of the overview's finding codes; empty when refused."""
+
+    @_builtins.property
+    def present(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the statements that are called present."""
+
+    @_builtins.property
+    def refusal(self) -> _types_pb2.ItemError:
+        """Why no answer is given on it; absent when there is one."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        start: _builtins.float = ...,
+        quality: _types_pb2.Quality | None = ...,
+        probabilities: _abc.Iterable[_builtins.float] | None = ...,
+        present: _abc.Iterable[_builtins.str] | None = ...,
+        heart_rate: _builtins.float | None = ...,
+        tensor_hash: _builtins.str = ...,
+        refusal: _types_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_heart_rate", b"_heart_rate", "heart_rate", b"heart_rate", "quality", b"quality", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_heart_rate", b"_heart_rate", "heart_rate", b"heart_rate", "index", b"index", "present", b"present", "probabilities", b"probabilities", "quality", b"quality", "refusal", b"refusal", "start", b"start", "tensor_hash", b"tensor_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__heart_rate: _TypeAlias = _typing.Literal["heart_rate"]  # noqa: Y015
+    _WhichOneofArgType__heart_rate: _TypeAlias = _typing.Literal["_heart_rate", b"_heart_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__heart_rate) -> _WhichOneofReturnType__heart_rate | None: ...
+
+Global___LongWindow: _TypeAlias = LongWindow  # noqa: Y015
+
+@_typing.final
+class FindingBurden(_message.Message):
+    """How much of a long recording shows one statement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    NAME_PT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    LONGEST_RUN_FIELD_NUMBER: _builtins.int
+    LONGEST_RUN_START_FIELD_NUMBER: _builtins.int
+    HIGHEST_PROBABILITY_FIELD_NUMBER: _builtins.int
+    HIGHEST_START_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Statement code."""
+    name: _builtins.str
+    """English name."""
+    name_pt: _builtins.str
+    """Brazilian Portuguese name."""
+    kind: _builtins.str
+    """"superclass", "diagnostic", "form" or "rhythm"."""
+    urgency: _types_pb2.Urgency.ValueType
+    """How soon a human must look, were it true."""
+    windows: _builtins.int
+    """Windows in which it is called present."""
+    share: _builtins.float
+    """Those over the windows that were analysed, 0 to 1."""
+    longest_run: _builtins.int
+    """Windows of the longest unbroken run in which it is present; a refused window breaks a run."""
+    longest_run_start: _builtins.float
+    """Start of that run, in seconds."""
+    highest_probability: _builtins.float
+    """Highest probability in any window."""
+    highest_start: _builtins.float
+    """Start of the window that has it, in seconds."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        name: _builtins.str = ...,
+        name_pt: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        urgency: _types_pb2.Urgency.ValueType = ...,
+        windows: _builtins.int = ...,
+        share: _builtins.float = ...,
+        longest_run: _builtins.int = ...,
+        longest_run_start: _builtins.float = ...,
+        highest_probability: _builtins.float = ...,
+        highest_start: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "highest_probability", b"highest_probability", "highest_start", b"highest_start", "kind", b"kind", "longest_run", b"longest_run", "longest_run_start", b"longest_run_start", "name", b"name", "name_pt", b"name_pt", "share", b"share", "urgency", b"urgency", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindingBurden: _TypeAlias = FindingBurden  # noqa: Y015
+
+@_typing.final
+class RefusalCount(_message.Message):
+    """How many windows were refused for one reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    FIRST_START_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Stable code such as "CONTACT_LOSS"."""
+    windows: _builtins.int
+    """How many."""
+    first_start: _builtins.float
+    """Start of the first of them, in seconds."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        windows: _builtins.int = ...,
+        first_start: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_start", b"first_start", "reason", b"reason", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusalCount: _TypeAlias = RefusalCount  # noqa: Y015
+
+@_typing.final
+class Extreme(_message.Message):
+    """A value and when it was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    """The value."""
+    start: _builtins.float
+    """Start of its window, in seconds."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.float = ...,
+        start: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["start", b"start", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Extreme: _TypeAlias = Extreme  # noqa: Y015
+
+@_typing.final
+class LongSummary(_message.Message):
+    """All windows of a long recording together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    ANALYZED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    WORST_QUALITY_FIELD_NUMBER: _builtins.int
+    LOWEST_HEART_RATE_FIELD_NUMBER: _builtins.int
+    HIGHEST_HEART_RATE_FIELD_NUMBER: _builtins.int
+    MEAN_HEART_RATE_FIELD_NUMBER: _builtins.int
+    windows: _builtins.int
+    """Windows in all."""
+    analyzed: _builtins.int
+    """Those that were answered."""
+    refused: _builtins.int
+    """Those that were refused."""
+    mean_heart_rate: _builtins.float
+    """Mean over the windows that have a heart rate; absent where none could be told."""
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusalCount]:
+        """Refused windows by reason, most frequent first."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___FindingBurden]:
+        """Every statement that is present in at least one window, most frequent first; rhythms are those of kind "rhythm"."""
+
+    @_builtins.property
+    def worst_quality(self) -> Global___Extreme:
+        """The lowest quality score."""
+
+    @_builtins.property
+    def lowest_heart_rate(self) -> Global___Extreme:
+        """The lowest heart rate; absent where none could be told."""
+
+    @_builtins.property
+    def highest_heart_rate(self) -> Global___Extreme:
+        """The highest heart rate; absent where none could be told."""
+
+    def __init__(
+        self,
+        *,
+        windows: _builtins.int = ...,
+        analyzed: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        refusals: _abc.Iterable[Global___RefusalCount] | None = ...,
+        findings: _abc.Iterable[Global___FindingBurden] | None = ...,
+        worst_quality: Global___Extreme | None = ...,
+        lowest_heart_rate: Global___Extreme | None = ...,
+        highest_heart_rate: Global___Extreme | None = ...,
+        mean_heart_rate: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_heart_rate", b"_mean_heart_rate", "highest_heart_rate", b"highest_heart_rate", "lowest_heart_rate", b"lowest_heart_rate", "mean_heart_rate", b"mean_heart_rate", "worst_quality", b"worst_quality"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_heart_rate", b"_mean_heart_rate", "analyzed", b"analyzed", "findings", b"findings", "highest_heart_rate", b"highest_heart_rate", "lowest_heart_rate", b"lowest_heart_rate", "mean_heart_rate", b"mean_heart_rate", "refusals", b"refusals", "refused", b"refused", "windows", b"windows", "worst_quality", b"worst_quality"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mean_heart_rate: _TypeAlias = _typing.Literal["mean_heart_rate"]  # noqa: Y015
+    _WhichOneofArgType__mean_heart_rate: _TypeAlias = _typing.Literal["_mean_heart_rate", b"_mean_heart_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_heart_rate) -> _WhichOneofReturnType__mean_heart_rate | None: ...
+
+Global___LongSummary: _TypeAlias = LongSummary  # noqa: Y015

@@ -45,6 +45,11 @@ class CardioMeshStub:
                 request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchRequest.SerializeToString,
                 response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeLong = channel.stream_stream(
+                '/cardiomesh.gateway.v1.CardioMesh/AnalyzeLong',
+                request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongRequest.SerializeToString,
+                response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_stream(
                 '/cardiomesh.gateway.v1.CardioMesh/Explain',
                 request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.ExplainRequest.SerializeToString,
@@ -82,6 +87,14 @@ class CardioMeshServicer:
         """Analyses many recordings, each on its own, for back-loading archives. An item that cannot be analysed gives its
         error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
         read no faster than they are worked off and taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeLong(self, request_iterator, context):
+        """Analyses one recording of any length (a Holter tape, for one) window by window, in constant memory. The first
+        request holds the start, the others the file's bytes; the first answer is an overview, the last a summary.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +140,11 @@ def add_CardioMeshServicer_to_server(servicer, server):
                     servicer.AnalyzeBatch,
                     request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchRequest.FromString,
                     response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchResponse.SerializeToString,
+            ),
+            'AnalyzeLong': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnalyzeLong,
+                    request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongRequest.FromString,
+                    response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongResponse.SerializeToString,
             ),
             'Explain': grpc.unary_stream_rpc_method_handler(
                     servicer.Explain,
@@ -204,6 +222,33 @@ class CardioMesh:
             '/cardiomesh.gateway.v1.CardioMesh/AnalyzeBatch',
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchRequest.SerializeToString,
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeLong(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cardiomesh.gateway.v1.CardioMesh/AnalyzeLong',
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongRequest.SerializeToString,
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongResponse.FromString,
             options,
             channel_credentials,
             insecure,

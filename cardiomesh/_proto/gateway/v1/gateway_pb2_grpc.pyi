@@ -40,6 +40,10 @@ class CardioMeshStub:
     error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
     read no faster than they are worked off and taken.
     """
+    AnalyzeLong: _grpc.StreamStreamMultiCallable[_gateway_pb2.AnalyzeLongRequest, _gateway_pb2.AnalyzeLongResponse]
+    """Analyses one recording of any length (a Holter tape, for one) window by window, in constant memory. The first
+    request holds the start, the others the file's bytes; the first answer is an overview, the last a summary.
+    """
     Explain: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]
     """Explains findings on one recording; parts are streamed as they are ready."""
     GetResult: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetResultRequest, _gateway_pb2.GetResultResponse]
@@ -60,6 +64,10 @@ class CardioMeshAsyncStub(CardioMeshStub):
     """Analyses many recordings, each on its own, for back-loading archives. An item that cannot be analysed gives its
     error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
     read no faster than they are worked off and taken.
+    """
+    AnalyzeLong: _aio.StreamStreamMultiCallable[_gateway_pb2.AnalyzeLongRequest, _gateway_pb2.AnalyzeLongResponse]  # type: ignore[assignment]
+    """Analyses one recording of any length (a Holter tape, for one) window by window, in constant memory. The first
+    request holds the start, the others the file's bytes; the first answer is an overview, the last a summary.
     """
     Explain: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]  # type: ignore[assignment]
     """Explains findings on one recording; parts are streamed as they are ready."""
@@ -90,6 +98,16 @@ class CardioMeshServicer(metaclass=_abc_1.ABCMeta):
         """Analyses many recordings, each on its own, for back-loading archives. An item that cannot be analysed gives its
         error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
         read no faster than they are worked off and taken.
+        """
+
+    @_abc_1.abstractmethod
+    def AnalyzeLong(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gateway_pb2.AnalyzeLongRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.AnalyzeLongResponse], _abc.AsyncIterator[_gateway_pb2.AnalyzeLongResponse]]:
+        """Analyses one recording of any length (a Holter tape, for one) window by window, in constant memory. The first
+        request holds the start, the others the file's bytes; the first answer is an overview, the last a summary.
         """
 
     @_abc_1.abstractmethod

@@ -178,3 +178,203 @@ class PrepareBatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___PrepareBatchResponse: _TypeAlias = PrepareBatchResponse  # noqa: Y015
+
+@_typing.final
+class PrepareLongRequest(_message.Message):
+    """One piece of a long recording on its way in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes of the file, unchanged."""
+    @_builtins.property
+    def start(self) -> Global___PrepareLongStart:
+        """How to prepare it."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___PrepareLongStart | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["start", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___PrepareLongRequest: _TypeAlias = PrepareLongRequest  # noqa: Y015
+
+@_typing.final
+class PrepareLongStart(_message.Message):
+    """How to prepare a long recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIDE_FIELD_NUMBER: _builtins.int
+    stride: _builtins.float
+    """Seconds from one ten-second window to the next; 0 means ten."""
+    def __init__(
+        self,
+        *,
+        stride: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stride", b"stride"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrepareLongStart: _TypeAlias = PrepareLongStart  # noqa: Y015
+
+@_typing.final
+class PrepareLongResponse(_message.Message):
+    """One piece of a prepared long recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recording(self) -> Global___LongRecording:
+        """What it is."""
+
+    @_builtins.property
+    def windows(self) -> Global___PreparedWindows:
+        """The next windows, in order."""
+
+    def __init__(
+        self,
+        *,
+        recording: Global___LongRecording | None = ...,
+        windows: Global___PreparedWindows | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "recording", b"recording", "windows", b"windows"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "recording", b"recording", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["recording", "windows"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___PrepareLongResponse: _TypeAlias = PrepareLongResponse  # noqa: Y015
+
+@_typing.final
+class LongRecording(_message.Message):
+    """What a long recording is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_VERSION_FIELD_NUMBER: _builtins.int
+    CONTENT_HASH_FIELD_NUMBER: _builtins.int
+    windows: _builtins.int
+    """How many windows will follow."""
+    stride: _builtins.float
+    """Seconds from one window to the next; the last one ends with the recording."""
+    preprocessing_version: _builtins.str
+    """Version of the conditioning that makes the tensors."""
+    content_hash: _builtins.str
+    """sha256 (hex) of the file's bytes."""
+    @_builtins.property
+    def recording(self) -> _types_pb2.RecordingInfo:
+        """What was found in it; the duration is the whole recording's."""
+
+    def __init__(
+        self,
+        *,
+        recording: _types_pb2.RecordingInfo | None = ...,
+        windows: _builtins.int = ...,
+        stride: _builtins.float = ...,
+        preprocessing_version: _builtins.str = ...,
+        content_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash", b"content_hash", "preprocessing_version", b"preprocessing_version", "recording", b"recording", "stride", b"stride", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LongRecording: _TypeAlias = LongRecording  # noqa: Y015
+
+@_typing.final
+class PreparedWindows(_message.Message):
+    """Some windows of a long recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreparedWindow]:
+        """In order of time."""
+
+    def __init__(
+        self,
+        *,
+        windows: _abc.Iterable[Global___PreparedWindow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreparedWindows: _TypeAlias = PreparedWindows  # noqa: Y015
+
+@_typing.final
+class PreparedWindow(_message.Message):
+    """One ten-second window: what Prepare would have said of these ten seconds alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    TENSOR_FIELD_NUMBER: _builtins.int
+    TENSOR_HASH_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    HEART_RATE_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Number of the window, from 0."""
+    start: _builtins.float
+    """Its start in the recording, in seconds."""
+    tensor: _builtins.bytes
+    """float32 little-endian [12, 1000], millivolts at 100 Hz; empty when refused."""
+    tensor_hash: _builtins.str
+    """sha256 (hex) of the tensor bytes."""
+    heart_rate: _builtins.float
+    """Beats per minute, from the median interval between beats; absent where fewer than three beats were found."""
+    @_builtins.property
+    def quality(self) -> _types_pb2.Quality:
+        """How fit the window is; absent where it could not be graded."""
+
+    @_builtins.property
+    def refusal(self) -> _types_pb2.ItemError:
+        """Why no answer can be given on it; absent when it is prepared."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        start: _builtins.float = ...,
+        tensor: _builtins.bytes = ...,
+        tensor_hash: _builtins.str = ...,
+        quality: _types_pb2.Quality | None = ...,
+        heart_rate: _builtins.float | None = ...,
+        refusal: _types_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_heart_rate", b"_heart_rate", "heart_rate", b"heart_rate", "quality", b"quality", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_heart_rate", b"_heart_rate", "heart_rate", b"heart_rate", "index", b"index", "quality", b"quality", "refusal", b"refusal", "start", b"start", "tensor", b"tensor", "tensor_hash", b"tensor_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__heart_rate: _TypeAlias = _typing.Literal["heart_rate"]  # noqa: Y015
+    _WhichOneofArgType__heart_rate: _TypeAlias = _typing.Literal["_heart_rate", b"_heart_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__heart_rate) -> _WhichOneofReturnType__heart_rate | None: ...
+
+Global___PreparedWindow: _TypeAlias = PreparedWindow  # noqa: Y015

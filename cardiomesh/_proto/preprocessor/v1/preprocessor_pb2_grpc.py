@@ -45,6 +45,11 @@ class PreprocessorStub:
                 request_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchRequest.SerializeToString,
                 response_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchResponse.FromString,
                 _registered_method=True)
+        self.PrepareLong = channel.stream_stream(
+                '/cardiomesh.preprocessor.v1.Preprocessor/PrepareLong',
+                request_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareLongRequest.SerializeToString,
+                response_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareLongResponse.FromString,
+                _registered_method=True)
 
 
 class PreprocessorServicer:
@@ -67,6 +72,14 @@ class PreprocessorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PrepareLong(self, request_iterator, context):
+        """Prepares one recording of any length, window by window, in constant memory. The first request holds the start,
+        the others the file's bytes; the first answer says what the recording is, the others hold its windows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PreprocessorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +92,11 @@ def add_PreprocessorServicer_to_server(servicer, server):
                     servicer.PrepareBatch,
                     request_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchRequest.FromString,
                     response_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchResponse.SerializeToString,
+            ),
+            'PrepareLong': grpc.stream_stream_rpc_method_handler(
+                    servicer.PrepareLong,
+                    request_deserializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareLongRequest.FromString,
+                    response_serializer=cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareLongResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +154,33 @@ class Preprocessor:
             '/cardiomesh.preprocessor.v1.Preprocessor/PrepareBatch',
             cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchRequest.SerializeToString,
             cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareLong(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cardiomesh.preprocessor.v1.Preprocessor/PrepareLong',
+            cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareLongRequest.SerializeToString,
+            cardiomesh_dot_preprocessor_dot_v1_dot_preprocessor__pb2.PrepareLongResponse.FromString,
             options,
             channel_credentials,
             insecure,

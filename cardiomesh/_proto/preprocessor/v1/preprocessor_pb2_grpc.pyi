@@ -40,6 +40,10 @@ class PreprocessorStub:
     error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
     read no faster than they are worked off and taken.
     """
+    PrepareLong: _grpc.StreamStreamMultiCallable[_preprocessor_pb2.PrepareLongRequest, _preprocessor_pb2.PrepareLongResponse]
+    """Prepares one recording of any length, window by window, in constant memory. The first request holds the start,
+    the others the file's bytes; the first answer says what the recording is, the others hold its windows.
+    """
 
 @_typing.type_check_only
 class PreprocessorAsyncStub(PreprocessorStub):
@@ -52,6 +56,10 @@ class PreprocessorAsyncStub(PreprocessorStub):
     """Prepares many recordings, each on its own, for back-loading archives. An item that cannot be prepared gives its
     error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
     read no faster than they are worked off and taken.
+    """
+    PrepareLong: _aio.StreamStreamMultiCallable[_preprocessor_pb2.PrepareLongRequest, _preprocessor_pb2.PrepareLongResponse]  # type: ignore[assignment]
+    """Prepares one recording of any length, window by window, in constant memory. The first request holds the start,
+    the others the file's bytes; the first answer says what the recording is, the others hold its windows.
     """
 
 class PreprocessorServicer(metaclass=_abc_1.ABCMeta):
@@ -74,6 +82,16 @@ class PreprocessorServicer(metaclass=_abc_1.ABCMeta):
         """Prepares many recordings, each on its own, for back-loading archives. An item that cannot be prepared gives its
         error in its place and never ends the stream. Answers come as they are ready, named by the item's id; requests are
         read no faster than they are worked off and taken.
+        """
+
+    @_abc_1.abstractmethod
+    def PrepareLong(
+        self,
+        request_iterator: _MaybeAsyncIterator[_preprocessor_pb2.PrepareLongRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_preprocessor_pb2.PrepareLongResponse], _abc.AsyncIterator[_preprocessor_pb2.PrepareLongResponse]]:
+        """Prepares one recording of any length, window by window, in constant memory. The first request holds the start,
+        the others the file's bytes; the first answer says what the recording is, the others hold its windows.
         """
 
 def add_PreprocessorServicer_to_server(servicer: PreprocessorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

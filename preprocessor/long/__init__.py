@@ -1,0 +1,1 @@
+"""Recordings of any length, read and prepared window by window in constant memory."""
