@@ -60,6 +60,9 @@ _COMPUTE: Final[Mapping[str, Callable[[list[float]], float]]] = {
 #: Sums of decimal numbers are compared to this many decimals, so that 1.2 + 2.3 reaches 3.5.
 _DECIMALS: Final = 9
 
+#: Reasons carry measured values, so that their number has no end of its own.
+_MOST_TEXTS: Final = 10_000
+
 _NEEDS_PATIENT: Final = Text(
     en="depends on the patient's age or sex, which is not known",
     pt="depende da idade ou do sexo do paciente, que não é conhecido",
@@ -110,6 +113,8 @@ class Evaluation:
         key = (id(node), lead, *more)
         text = self.book.texts.get(key)
         if text is None:
+            if len(self.book.texts) > _MOST_TEXTS:
+                self.book.texts.clear()
             text = self.book.texts[key] = both(make)
         return text
 
@@ -166,28 +171,26 @@ class Evaluation:
                 return Trace("rule", found.state, found.rule.name, parts, measurement=node.rule, reason=found.reason)
 
     def _compare(self, node: Compare, lead: str) -> Trace:
-        labels = self.book.labels
         cases = node.cases(lead)
         patients = self._patients(node, cases)
         found = [self._number(node.value, lead, patient) for patient in patients]
-        cutoffs = tuple(sorted({_of_patient(cases, patient) for patient in patients}))
-        cutoff = cutoffs[0] if len(cutoffs) == 1 else None
-        values = {number.value for number in found}
-        value = found[0].value if len(values) == 1 else None
+        asked = [_of_patient(cases, patient) for patient in patients]
+        cutoffs = tuple(sorted(set(asked))) if len(asked) > 1 else tuple(asked)
+        cutoff = asked[0] if len(cutoffs) == 1 else None
+        value = found[0].value
+        if any(number.value != value for number in found):
+            value = None
         state, reason = State.NOT_EVALUABLE, None
         missing = next((number for number in found if number.value is None), None)
         if missing is not None:
-            reason = shortfall(node.value, lead, missing, labels)
+            reason = self._shortfall(node, lead, missing)
             if missing.status is Status.ABSENT and node.absent is not None:
                 state = State.MET if node.absent == "met" else State.NOT_MET
             elif missing.status is Status.NOT_EVALUABLE and node.untold is not None:
                 state = State.NOT_MET
         else:
-            outcomes = {
-                _HOLDS[node.relation](number.value, _of_patient(cases, patient))
-                for number, patient in zip(found, patients, strict=True)
-                if number.value is not None
-            }
+            holds = _HOLDS[node.relation]
+            outcomes = {holds(n.value, c) for n, c in zip(found, asked, strict=True) if n.value is not None}
             if len(outcomes) == 1:
                 state = State.MET if outcomes.pop() else State.NOT_MET
             else:
@@ -195,21 +198,35 @@ class Evaluation:
         margin = None
         if value is not None and cutoff is not None:
             margin = round(value - cutoff if node.relation in (">", ">=") else cutoff - value, _DECIMALS)
+        text, name = self._names(node, lead, cutoffs)
         return Trace(
             kind="compare",
             state=state,
-            text=self._said(node, lead, lambda language: comparison(node, lead, cutoffs, labels, language), *cutoffs),
-            subject=self._said(node, lead, lambda language: subject(node, lead, labels, language), "subject"),
+            text=text,
+            subject=name,
             lead=_lead_of(node.value, lead),
-            measurement=node.value.key
-            if isinstance(node.value, Measure)
-            else self._said(node, lead, lambda language: term(node.value, lead, labels, language), "formula").en,
+            measurement=node.value.key if isinstance(node.value, Measure) else name.en,
             value=value,
             relation=node.relation,
             cutoff=cutoff,
             unit=node.unit,
             margin=margin,
             reason=reason,
+        )
+
+    def _names(self, node: Compare, lead: str, cutoffs: tuple[float, ...]) -> tuple[Text, Text]:
+        """What is asked, and of what."""
+        labels = self.book.labels
+        return (
+            self._said(node, lead, lambda language: comparison(node, lead, cutoffs, labels, language), cutoffs),
+            self._said(node, lead, lambda language: subject(node, lead, labels, language)),
+        )
+
+    def _shortfall(self, node: Compare | Wave, lead: str, found: Measurement) -> Text:
+        term = node.value if isinstance(node, Compare) else node.wave
+        labels = self.book.labels
+        return self._said(
+            node, lead, lambda language: shortfall(term, lead, found, labels, language), found.status, found.reason
         )
 
     def _patients(self, node: Compare, cutoffs: tuple[Case, ...]) -> list[tuple[Sex, int]]:
@@ -251,7 +268,7 @@ class Evaluation:
         )
         wanted = Status.MEASURED if node.is_ == "present" else Status.ABSENT
         if found.status is Status.NOT_EVALUABLE:
-            state, reason = State.NOT_EVALUABLE, shortfall(node.wave, lead, found, labels)
+            state, reason = State.NOT_EVALUABLE, self._shortfall(node, lead, found)
         else:
             state, reason = (State.MET if found.status is wanted else State.NOT_MET), None
         return Trace(
@@ -309,6 +326,8 @@ class Evaluation:
 
 
 def _of_patient(cases: tuple[Case, ...], patient: tuple[Sex, int]) -> float:
+    if len(cases) == 1:
+        return cases[0].cutoff
     return next(case.cutoff for case in cases if case.covers(*patient))
 
 

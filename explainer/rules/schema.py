@@ -7,6 +7,7 @@ nothing is evaluated as code. What the nodes mean is in ``explainer.rules.evalua
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -86,12 +87,12 @@ class Measure(_Strict):
     measure: str
     absent_as: float | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The measurement key."""
         return self.measure.partition(" ")[0]
 
-    @property
+    @cached_property
     def lead(self) -> str:
         """The lead, ``*`` for the one that is asked about, or nothing."""
         return self.measure.partition(" ")[2]
@@ -206,8 +207,15 @@ class Compare(_Strict):
 
     def cases(self, lead: str = "") -> tuple[Case, ...]:
         """The cut-offs by patient in one lead; one for all where they do not differ."""
-        cutoff = next((own.cutoff for own in self.by_lead if lead in own.leads), self.cutoff)
-        return cutoff if isinstance(cutoff, tuple) else (Case(cutoff=cutoff),)
+        return self._cases.get(lead) or self._cases[""]
+
+    @cached_property
+    def _cases(self) -> dict[str, tuple[Case, ...]]:
+        def cases(cutoff: float | tuple[Case, ...]) -> tuple[Case, ...]:
+            return cutoff if isinstance(cutoff, tuple) else (Case(cutoff=cutoff),)
+
+        own = {lead: cases(group.cutoff) for group in self.by_lead for lead in group.leads}
+        return {"": cases(self.cutoff), **own}
 
     @model_validator(mode="after")
     def _covers_everybody_once(self) -> Self:

@@ -121,13 +121,9 @@ def _decimals(value: float) -> int:
     return len(f"{value:.4f}".rstrip("0").partition(".")[2])
 
 
-def shortfall(node: Term, lead: str, found: Measurement, labels: Mapping[str, Label]) -> Text:
+def shortfall(node: Term, lead: str, found: Measurement, labels: Mapping[str, Label], language: Language) -> str:
     """Why there is no value: the measurement's own words in English, the status in Portuguese."""
-
-    def sentence(language: Language) -> str:
-        label = term(node, lead, labels, language)
-        if language == "en" and found.reason:
-            return f"{label}: {found.reason}"
-        return _NOT_THERE[found.status][language].format(label=label)
-
-    return both(sentence)
+    label = term(node, lead, labels, language)
+    if language == "en" and found.reason:
+        return f"{label}: {found.reason}"
+    return _NOT_THERE[found.status][language].format(label=label)
