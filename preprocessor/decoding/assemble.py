@@ -35,6 +35,8 @@ _KNOWN_EXTRA: Final = re.compile(
 _MAX_MILLIVOLTS: Final = 1e6
 #: What stands for "not known" where a format insists on a date: the earliest that EDF can write.
 NO_DATE: Final = datetime(1985, 1, 1)  # noqa: DTZ001
+#: What carts without a set clock write.
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001
 _DECORATION: Final = re.compile(r"^(?:MDC_ECG_LEAD_|LEAD[\s_]+)")
 
 
@@ -116,7 +118,7 @@ def assemble(
         extra=(*extra, *apart),
         device=meta.device,
         patient=meta.patient,
-        acquired_at=None if meta.acquired_at == NO_DATE else meta.acquired_at,
+        acquired_at=None if meta.acquired_at in (NO_DATE, _EPOCH) else meta.acquired_at,
         remarks=tuple(dict.fromkeys((*remarks, *notes))),
         median_beat=median,
     )

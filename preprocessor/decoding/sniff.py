@@ -92,7 +92,7 @@ def is_kardia_json(content: bytes) -> bool:
 
 def is_contec(content: bytes) -> bool:
     """Contec ECG90A: a number, a local time at byte 10, and frames of eight samples to the end."""
-    return re.match(rb"\d+\0{2,}", content[:10]) is not None and (
+    return re.match(rb"\d{1,7}\0", content[:8]) is not None and (
         re.match(rb"\d{4}-\d\d?-\d\d? \d\d?:\d\d:\d\d\0", content[10:34]) is not None
     )
 

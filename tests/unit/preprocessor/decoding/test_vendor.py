@@ -109,6 +109,16 @@ def test_what_is_no_ecg_is_refused_in_one_line(formats: Path, name: str) -> None
     assert "\n" not in str(caught.value)
 
 
+def test_a_contec_of_another_length_and_trailer(formats: Path) -> None:
+    """As ecg-contec documents it: frames, a frame of zeros, and 21 bytes more that may be anything."""
+    content = (formats / "CONTEC_ECG/0000050.ECG").read_bytes()
+    cut = content[: 43 + 16 * 8000] + bytes(16) + b"\x01" * 21
+    recording = decode(as_file(cut))
+    assert (recording.leads, recording.samples) == (ALL, 8000)
+    whole = decode(as_file(content))
+    np.testing.assert_array_equal(recording.millivolts, whole.millivolts[:, :8000])
+
+
 def test_channels_that_are_no_leads_are_kept_apart(formats: Path) -> None:
     recording = decode(as_file((formats / "EDF/wfdb_test_generator_2.edf").read_bytes()))
     assert recording.leads == ()

@@ -163,27 +163,48 @@ def cardiosoft(counts: Counts) -> bytes:
 
 
 def schiller(counts: Counts) -> bytes:
-    """Schiller SEMA XML: numbers between commas, 1 µV steps, averages beside the rhythm."""
+    """Schiller SEMA EDI XML in the layout of a real AT-10P export: 1 µV steps, averages before the rhythm."""
+    measured = "".join(
+        f"<annotation_lead>\n<name>{name}</name>\n<value>{value}</value>\n</annotation_lead>\n"
+        for name, value in (("P_POS_AMPL", "0.11"), ("Q_AMPL", "-"))
+    )
 
     def wavedata(kind: str, part: Counts) -> str:
         channels = "".join(
-            f"<channel><name>{lead.upper()}</name><datastype>COMMASEPARATE</datastype>"
-            f"<data>{','.join(map(str, row))},</data></channel>"
+            f"<channel>\n{measured}<name>{lead.upper()}</name>\n<data>{','.join(map(str, row))},</data>\n"
+            f"<datastype>COMMASEPARATE</datastype>\n<samplecount>{len(row)}</samplecount>\n</channel>\n"
             for lead, row in zip(STANDARD_LEADS, part, strict=True)
         )
         return (
-            f"<wavedata><type>{kind}</type><resolution><samplerate><value>{RATE}</value><exponent>1</exponent>"
-            f"</samplerate><yres><unitperbit>1</unitperbit><units>UV</units></yres></resolution>{channels}</wavedata>"
+            f"<wavedata>\n<type>{kind}</type>\n<resolution>\n<samplerate>\n<exponent>1</exponent>\n"
+            f"<value>{RATE}</value>\n</samplerate>\n<yres>\n<unitperbit>1.0</unitperbit>\n<units>UV</units>\n</yres>\n"
+            f"</resolution>\n{channels}</wavedata>\n"
         )
 
-    return f"""<?xml version="1.0" encoding="UTF-8"?>
+    return f"""<?xml version="1.0"?>
 <com.xiriuz.sema.xml.schillerEDI.SchillerEDI>
-<patdata><id>{NUMBER}</id><lastname>{NAME}</lastname><firstname>{GIVEN}</firstname><birthdate>19310713</birthdate>
-<gender>FEMALE</gender></patdata>
-<examdescript><startdatetime><date>20200304</date><time>091011</time></startdatetime><notes>{NOTE}</notes>
-<aquiringdevice><hardware><vendor>SCHILLER</vendor><model>AT-102</model><serialno>{SERIAL}</serialno></hardware>
-</aquiringdevice></examdescript>
-<eventdata><event>{wavedata("ECG_AVERAGES", counts[:, :600])}{wavedata("ECG_RHYTHMS", counts)}</event></eventdata>
+<patdata>
+<id>{NUMBER}</id><lastname>{NAME}</lastname><firstname>{GIVEN}</firstname><birthdate>19310713</birthdate>
+<gender>FEMALE</gender><ethnic>UNDEFINED</ethnic><weight><value>0.0</value><unit>kg</unit></weight>
+</patdata>
+<examdescript>
+<startdatetime>
+<date>20200304</date>
+<time>091011000</time>
+</startdatetime>
+<rectype>RESTING_ECG</rectype><job_id></job_id><case_id>{ACCESSION}</case_id><location><id>{PLACE}</id></location>
+<idu><aquiring_user><id>{DOCTOR}</id></aquiring_user></idu>
+<aquiringdevice>
+<hardware><vendor>Schiller</vendor><type>EmbeddedECG</type><model>AT-10P</model><serialnum>{SERIAL}</serialnum></hardware>
+<software><vendor>Schiller</vendor><version>252</version></software>
+</aquiringdevice>
+<xmlgenerator><hardware><vendor>Schiller</vendor><model>SCM</model></hardware></xmlgenerator>
+</examdescript>
+<eventdata>
+<event>
+<offset>0</offset><reason>END_RECORD</reason><step>0</step>
+{wavedata("ECG_AVERAGES", counts[:, :500])}{wavedata("ECG_RHYTHMS", counts)}</event>
+</eventdata>
 </com.xiriuz.sema.xml.schillerEDI.SchillerEDI>
 """.encode()
 
