@@ -102,7 +102,7 @@ def assemble(
     first, last, notes = (0, chosen.shape[1], []) if as_sent else _signal_span(chosen, sampling_rate)
     if (first, last) != (0, chosen.shape[1]):
         channels, chosen = channels[:, first:last], np.ascontiguousarray(chosen[:, first:last])
-    _check_scale(chosen, field_name)
+    _check_scale(chosen, field_name, np.inf if as_sent else None)
     is_voltage = [voltage is None or voltage[k] for k in others]
     extra = [
         ExtraChannel(extra_name(labels[k], k), channels[k] if volts else None)
@@ -124,12 +124,15 @@ def assemble(
     )
 
 
-def _check_scale(leads: npt.NDArray[np.float64], field_name: str) -> None:
-    """Refuse numbers that no scale of an ECG gives, before sums of them overflow. Absurd ones below are flagged."""
+def _check_scale(leads: npt.NDArray[np.float64], field_name: str, but: float | None) -> None:
+    """Refuse numbers that no scale of an ECG gives, before sums of them overflow. Absurd ones below are flagged.
+
+    ``but`` is let pass: infinity in numbers that were sent counts as a missing sample.
+    """
     if not leads.size:
         return
     extremes = (float(np.fmax.reduce(leads, axis=None)), -float(np.fmin.reduce(leads, axis=None)))
-    if any(_MAX_MILLIVOLTS < extreme < np.inf for extreme in extremes):
+    if any(extreme > _MAX_MILLIVOLTS and extreme != but for extreme in extremes):
         raise InvalidRequest.field(field_name, "amplitudes above a kilovolt; the scale is wrong", "BAD_SCALE")
 
 

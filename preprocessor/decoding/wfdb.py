@@ -86,6 +86,7 @@ class Signal:
     file: str
     format: str
     offset: int
+    skew: int
     gain: float
     baseline: int
     unit: str
@@ -118,7 +119,7 @@ def decode_wfdb(content: bytes) -> Recording:
     remarks = ["CHECKSUM_MISMATCH"] if _checksums_differ(header, counts) else []
     return assemble(
         labels=[signal.label for signal in header.signals],
-        channels=millivolts_of(header.signals, counts, invalid),
+        channels=_aligned(millivolts_of(header.signals, counts, invalid), [signal.skew for signal in header.signals]),
         sampling_rate=header.rate,
         format_name="wfdb",
         field_name=FIELD,
@@ -203,9 +204,9 @@ def _parse_signal(line: str, position: int) -> Signal:
     if match is None:
         raise _refused(f"line of signal {position + 1} in the WFDB header is not readable")
     name = match["format"]
-    if name not in FORMATS or (match["frame"] or "1") != "1" or (match["skew"] or "0") != "0":
+    if name not in FORMATS or (match["frame"] or "1") != "1":
         raise _refused(
-            f"WFDB signal format {name} with frames or skew is not read; known: {', '.join(FORMATS)}",
+            f"WFDB signal format {name} or more samples than one in a frame; known: {', '.join(FORMATS)}",
             "UNSUPPORTED",
         )
     scale = _GAIN.match(parts[2]) if len(parts) > 2 else None
@@ -220,6 +221,7 @@ def _parse_signal(line: str, position: int) -> Signal:
         file=re.split(r"[/\\]", parts[0])[-1],
         format=name,
         offset=int(match["offset"] or 0),
+        skew=int(match["skew"] or 0),
         gain=gain or _DEFAULT_GAIN,
         baseline=baseline,
         unit=(scale["unit"] if scale else None) or "mV",
@@ -264,7 +266,7 @@ def _read_file(
         raise _refused("signals of one file differ in format")
     kind, offset = kinds.pop()
     data = members[name][offset:] if offset else members[name]
-    available = len(data) * 8 // FORMATS[kind][2] // len(signals)
+    available = int(len(data) * 8 / FORMATS[kind][2]) // len(signals)
     samples = declared if declared is not None else available
     if samples == 0:
         raise _refused("the signal file is empty", "EMPTY")
@@ -272,6 +274,16 @@ def _read_file(
         raise _refused("the signal file is shorter than the header says; send it whole", "TRUNCATED")
     counts, invalid = unpack(kind, data, samples * len(signals))
     return counts.reshape(samples, len(signals)), invalid
+
+
+def _aligned(millivolts: npt.NDArray[np.float64], skews: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Signals whose samples come ``skew`` places late in the file, in their time; the end that some lack is cut."""
+    length = millivolts.shape[1] - max(skews)
+    if not any(skews):
+        return millivolts
+    if length <= 0:
+        raise _refused("a signal's skew is longer than the record", "MALFORMED")
+    return np.stack([row[skew : skew + length] for row, skew in zip(millivolts, skews, strict=True)])
 
 
 def _checksums_differ(header: Header, counts: npt.NDArray[np.integer]) -> bool:

@@ -37,8 +37,27 @@ def _format_212(data: bytes, count: int) -> npt.NDArray[np.integer]:
     return ((values.reshape(-1)[:count] ^ 0x800) - 0x800).astype(np.int32)
 
 
+def _format_310(data: bytes, count: int) -> npt.NDArray[np.integer]:
+    """Three 10-bit samples in two 16-bit words: bits 1 to 10 of each, and the upper five bits of both."""
+    groups = -(-count // 3)
+    words = np.frombuffer(data[: 4 * groups].ljust(4 * groups, b"\0"), dtype="<u2").reshape(-1, 2).astype(np.int32)
+    third = words[:, 0] >> 11 | (words[:, 1] >> 11) << 5
+    return _signed_10(np.stack([words[:, 0] >> 1, words[:, 1] >> 1, third], axis=1), count)
+
+
+def _format_311(data: bytes, count: int) -> npt.NDArray[np.integer]:
+    """Three 10-bit samples in the lower bits of a 32-bit word."""
+    groups = -(-count // 3)
+    words = np.frombuffer(data[: 4 * groups].ljust(4 * groups, b"\0"), dtype="<u4").astype(np.int64)
+    return _signed_10(np.stack([words, words >> 10, words >> 20], axis=1), count)
+
+
+def _signed_10(samples: npt.NDArray[np.integer], count: int) -> npt.NDArray[np.integer]:
+    return ((samples.reshape(-1)[:count] & 0x3FF ^ 0x200) - 0x200).astype(np.int32)
+
+
 #: Format → how to unpack, the sample that means "invalid", and bits per sample.
-FORMATS: Final[Mapping[str, tuple[Callable[[bytes, int], npt.NDArray[np.integer]], int, int]]] = {
+FORMATS: Final[Mapping[str, tuple[Callable[[bytes, int], npt.NDArray[np.integer]], int, float]]] = {
     "16": (_plain("<i2"), -(2**15), 16),
     "61": (_plain(">i2"), -(2**15), 16),
     "160": (_plain("<u2", 2**15), -(2**15), 16),
@@ -46,12 +65,16 @@ FORMATS: Final[Mapping[str, tuple[Callable[[bytes, int], npt.NDArray[np.integer]
     "32": (_plain("<i4"), -(2**31), 32),
     "24": (_format_24, -(2**23), 24),
     "212": (_format_212, -(2**11), 12),
+    "310": (_format_310, -(2**9), 32 / 3),
+    "311": (_format_311, -(2**9), 32 / 3),
 }
 
 
 def bytes_for(name: str, count: int) -> int:
     """Bytes that ``count`` samples take in a format."""
-    return -(-count * FORMATS[name][2] // 8)
+    if name in ("310", "311"):  # the last samples may be written without the bytes that nothing is in
+        return count // 3 * 4 + (0, 2, 4)[count % 3]
+    return int(-(-count * FORMATS[name][2] // 8))
 
 
 def unpack(name: str, data: bytes, count: int) -> tuple[npt.NDArray[np.integer], int]:

@@ -19,6 +19,8 @@ __all__ = ["open_wfdb"]
 
 _MOST_MEMBERS: Final = 128
 _MOST_HEADER_BYTES: Final = 256 * 1024
+#: Three samples share four bytes, so that a block need not end where a byte does.
+_NOT_IN_BLOCKS: Final = frozenset({"310", "311"})
 _DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
 
 
@@ -74,6 +76,8 @@ def _by_file(header: Header) -> dict[str, tuple[list[Signal], list[int]]]:
         signals, rows = groups.setdefault(signal.file, ([], []))
         signals.append(signal)
         rows.append(row)
+    if any(signal.skew or signal.format in _NOT_IN_BLOCKS for signal in header.signals):
+        raise refused("skewed signals and ten-bit formats are not read in windows", "UNSUPPORTED")
     if any(len({(s.format, s.offset) for s in signals}) != 1 for signals, _ in groups.values()):
         raise refused("signals of one file differ in format", "MALFORMED")
     return groups
@@ -82,7 +86,8 @@ def _by_file(header: Header) -> dict[str, tuple[list[Signal], list[int]]]:
 def _available(name: str, signals: list[Signal], header: Header, members: Mapping[str, zipfile.ZipInfo]) -> int:
     if name not in members:
         raise refused("a signal file that the header names is not in the zip", "MISSING_SIGNAL_FILE")
-    there = (members[name].file_size - signals[0].offset) * 8 // FORMATS[signals[0].format][2] // len(signals)
+    bits = int(FORMATS[signals[0].format][2])
+    there = (members[name].file_size - signals[0].offset) * 8 // bits // len(signals)
     samples = there if header.samples is None else header.samples
     if samples > there:
         raise refused("the signal file is shorter than the header says; send it whole", "TRUNCATED")

@@ -113,6 +113,17 @@ BOMBS = {
     ),
     "scp that points nowhere": bytes(2) + (2**31).to_bytes(4, "little") + bytes(2) + bytes(2)
     + (2**30).to_bytes(4, "little") + b"\x14\x14SCPECG" + b"\xff" * 200,
+    "CardioSoft that laughs": laughing().replace(b"RestingECG", b"CardiologyXML"),
+    "Schiller of one endless number": b"<com.xiriuz.sema.xml.schillerEDI.SchillerEDI><eventdata><event><wavedata>"
+    b"<type>ECG_RHYTHMS</type><resolution><samplerate><value>500</value></samplerate><yres><unitperbit>1</unitperbit>"
+    b"<units>uV</units></yres></resolution><channel><name>I</name><data>" + b"9" * 5_000_000
+    + b"</data></channel></wavedata></event></eventdata></com.xiriuz.sema.xml.schillerEDI.SchillerEDI>",
+    "Mortara that laughs": laughing().replace(b"RestingECG", b"ECG") + b"<!-- MORTARA -->",
+    "ATC of a block of 4 GiB": b"ALIVE\0\0\0\5\0\0\0fmt " + b"\xff" * 400,
+    "mfer of a billion channels": b"\x40\x20MFR" + b" " * 29 + b"\x05\x04\x3b\x9a\xca\x00\x06\x04\x3b\x9a\xca\x00"
+    + b"\x04\x04\x3b\x9a\xca\x00\x1e\x84\x3b\x9a\xca\x00" + b"\xff" * 200,
+    "CSV of commas": b"time [s],I [mV]\n" + b"," * 3_000_000,
+    "CSV of one endless cell": b"time [s],I [mV]\n0," + b"1" * 5_000_000,
     "ishne of a billion samples": b"ISHNE1.0" + bytes(2) + (2**31 - 1).to_bytes(4, "little") + b"\xff" * 600,
 }  # fmt: skip
 

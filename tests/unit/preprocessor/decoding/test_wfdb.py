@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -50,6 +51,37 @@ def test_formats_that_wfdb_does_not_write(tmp_path: Path, fmt: str, dtype: str, 
     packed = (heart().T.astype(np.int64) + offset).astype(dtype).tobytes()
     recording = decode(as_file(zipped({"r.hea": header, "r.dat": packed})))
     np.testing.assert_allclose(recording.millivolts, heart() * 1e-3, atol=1e-12)
+
+
+@pytest.mark.parametrize("fmt", ["310", "311"])
+def test_ten_bit_formats_are_read_as_wfdb_reads_them(tmp_path: Path, fmt: str) -> None:
+    counts = (heart().T.astype(np.int64) // 8).clip(-500, 500)[:5000]
+    first, second, third = (counts.reshape(-1, 3)[:, k] & 0x3FF for k in range(3))
+    if fmt == "310":
+        low = first << 1 | (third & 0x1F) << 11
+        words = np.stack([low, second << 1 | (third >> 5) << 11], axis=1).astype("<u2")
+    else:
+        words = (first | second << 10 | third << 20).astype("<u4")
+    header = written(tmp_path)["r.hea"].replace(b"r.dat 16 ", f"r.dat {fmt} ".encode())
+    header = b"\n".join(re.sub(rb" -?\d+ -?\d+ 0 (?=\S+$)", rb" 0 0 0 ", line) for line in header.splitlines())
+    (tmp_path / "r.hea").write_bytes(header)
+    (tmp_path / "r.dat").write_bytes(words.tobytes())
+    reference = wfdb.rdrecord(str(tmp_path / "r")).p_signal.T * 1e-3
+    recording = decode(as_file(zipped({"r.hea": header, "r.dat": words.tobytes()})))
+    np.testing.assert_allclose(recording.millivolts, reference, atol=1e-12)
+    np.testing.assert_allclose(recording.millivolts, counts.T * 1e-3, atol=1e-12)
+
+
+def test_skew_is_taken_out_as_wfdb_takes_it_out(tmp_path: Path) -> None:
+    files = written(tmp_path)
+    lines = files["r.hea"].decode().splitlines()
+    lines[3] = lines[3].replace("r.dat 16 ", "r.dat 16:7 ")
+    header = "\n".join(lines).encode()
+    (tmp_path / "r.hea").write_bytes(header)
+    reference = wfdb.rdrecord(str(tmp_path / "r")).p_signal.T * 1e-3
+    recording = decode(as_file(zipped({**files, "r.hea": header})))
+    assert recording.samples == 4993
+    np.testing.assert_allclose(recording.millivolts, reference[:, :4993], atol=1e-12)
 
 
 def test_gain_baseline_and_default_gain(tmp_path: Path) -> None:
@@ -135,7 +167,9 @@ def test_a_zip_bomb_is_refused() -> None:
         ("r 1 500 1000000000\nr.dat 16\n", "TRUNCATED"),
         ("r 1 500 -5\nr.dat 16\n", "TRUNCATED"),
         ("r/3 1 500 10\nr.dat 16\n", "UNSUPPORTED"),
-        ("r 1 500 10\nr.dat 310\n", "UNSUPPORTED"),
+        ("r 1 500 10\nr.dat 508\n", "UNSUPPORTED"),
+        ("r 1 500 1000\nr.dat 310\n", "TRUNCATED"),
+        ("r 1 500 10\nr.dat 16:12\n", "MALFORMED"),
         ("r 1 500 10\nr.dat 16x2\n", "UNSUPPORTED"),
         ("r 1 500 10\nr.dat 16 -200/mV\n", "BAD_SCALE"),
         ("r 1 500 10\nr.dat 16 nonsense/mV\n", "MALFORMED"),
