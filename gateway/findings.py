@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from cardiomesh._proto.types.v1 import types_pb2
-from cardiomesh.cards import ModelCard, Urgency
+from cardiomesh.cards import ModelCard, PredictionSet, Urgency
 from cardiomesh.errors import CardioMeshError
 
 __all__ = ["URGENCY", "findings", "mean_logits"]
@@ -18,6 +18,14 @@ URGENCY: Final[Mapping[Urgency, types_pb2.Urgency.ValueType]] = {
     Urgency.ROUTINE: types_pb2.URGENCY_ROUTINE,
     Urgency.URGENT: types_pb2.URGENCY_URGENT,
     Urgency.CRITICAL: types_pb2.URGENCY_CRITICAL,
+}
+
+_SETS: Final[Mapping[PredictionSet | None, types_pb2.PredictionSet.ValueType]] = {
+    None: types_pb2.PREDICTION_SET_UNSPECIFIED,
+    PredictionSet.ABSENT: types_pb2.PREDICTION_SET_ABSENT,
+    PredictionSet.PRESENT: types_pb2.PREDICTION_SET_PRESENT,
+    PredictionSet.BOTH: types_pb2.PREDICTION_SET_BOTH,
+    PredictionSet.NONE: types_pb2.PREDICTION_SET_NONE,
 }
 
 
@@ -50,4 +58,5 @@ def findings(card: ModelCard, logits: Mapping[str, Sequence[float]]) -> Iterable
                 present=probability >= statement.threshold,
                 urgency=URGENCY[statement.urgency],
                 kind=statement.kind.value,
+                prediction_set=_SETS[statement.prediction_set(probability)],
             )

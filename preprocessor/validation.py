@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from cardiomesh.ecg.leads import missing_leads
+from cardiomesh.ecg.order import misnamed
 from cardiomesh.ecg.quality import FLAT_AMPLITUDE, Grade, Quality
 from cardiomesh.ecg.recording import Recording
 from cardiomesh.errors import FieldViolation, InvalidRequest, UnfitRecording
@@ -40,6 +41,8 @@ def check_form(recording: Recording) -> None:
     violations = list(_form_violations(recording))
     if not violations and not np.isfinite(recording.millivolts).all():
         violations = list(_sample_violations(recording))
+    if not violations:
+        violations = list(_order_violations(recording))
     _refuse(violations)
 
 
@@ -86,6 +89,15 @@ def _sample_violations(recording: Recording) -> Iterator[FieldViolation]:
             yield FieldViolation(
                 f"{_FIELD}.leads[{lead}]", f"{count} samples are missing or not finite", "MISSING_SAMPLES"
             )
+
+
+def _order_violations(recording: Recording) -> Iterator[FieldViolation]:
+    for name, lead in (misnamed(recording.millivolts, recording.leads) or {}).items():
+        yield FieldViolation(
+            f"{_FIELD}.leads[{name}]",
+            f"holds lead {lead}, as I + III = II and its like show; the channels are not in the order of their names",
+            "LEADS_PERMUTED",
+        )
 
 
 def check_fitness(quality: Quality) -> None:

@@ -30,6 +30,8 @@ class Finding:
     present: bool
     urgency: str
     kind: str
+    #: "absent", "present", "both" (uncertain) or "none" (untypical) by conformal prediction; None where not stated.
+    prediction_set: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,9 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
             present=f.present,
             urgency=_word(types_pb2.Urgency.Name(f.urgency), "URGENCY_"),
             kind=f.kind,
+            prediction_set=_word(types_pb2.PredictionSet.Name(f.prediction_set), "PREDICTION_SET_")
+            if f.prediction_set
+            else None,
         )
         for f in answer.findings
     )

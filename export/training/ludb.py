@@ -21,13 +21,13 @@ from export.errors import DataError
 from export.training.labels import SUPERCLASSES
 from export.training.ptbxl import import_wfdb
 
-__all__ = ["load_ludb"]
+__all__ = ["load_ludb", "read_record"]
 
 _SOURCE_RATE_HZ = 500.0
 
 
-def _record(root: Path, number: int, calibrated: bool) -> np.ndarray:
-    """One recording float64 [12, n] in millivolts, standard lead order."""
+def read_record(root: Path, number: int, calibrated: bool) -> np.ndarray:
+    """One recording float64 [12, n] in millivolts, standard lead order; ``calibrated`` reads integers as microvolts."""
     wfdb = import_wfdb()
     places = [p for p in (root / "data" / str(number), root / str(number)) if p.with_suffix(".hea").is_file()]
     if not places:
@@ -49,7 +49,7 @@ def load_ludb(folder: Path, calibrated: bool = False) -> tuple[np.ndarray, np.nd
         raise DataError(f"{root} holds no ludb_superclass.csv")
     table = pd.read_csv(labels)
     signals = [
-        condition(_record(root, number, calibrated), _SOURCE_RATE_HZ)[:, :WINDOW_SAMPLES] for number in table["ID"]
+        condition(read_record(root, number, calibrated), _SOURCE_RATE_HZ)[:, :WINDOW_SAMPLES] for number in table["ID"]
     ]
     truth = [[code in str(present).split(";") for code in SUPERCLASSES] for present in table["superclass"]]
     return np.stack(signals), np.array(truth, dtype=np.float32), table["ID"].to_numpy()

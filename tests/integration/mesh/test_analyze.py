@@ -44,6 +44,8 @@ def test_the_answer_carries_all_it_must(answer: Analysis) -> None:
     assert {"NORM", "MI", "STTC", "CD", "HYP"} <= answer.probabilities.keys()
     assert all(0 <= p <= 1 for p in answer.probabilities.values())
     assert all(f.present == (f.probability >= f.threshold) for f in answer.findings)
+    sets = [s.prediction_set(f.probability) for s, f in zip(card.statements, answer.findings, strict=True)]
+    assert [f.prediction_set for f in answer.findings] == sets
     assert answer.preprocessing_version == PREPROCESSING_VERSION
     assert answer.quality.grade in {"A", "B", "C"}
     assert len(answer.quality.leads) == 12

@@ -74,6 +74,8 @@ TABLE: list[tuple[str, Call, type[CardioMeshError], str]] = [
     ("0 Hz", signal(lambda e: e, sampling_rate=0), InvalidRequest, "Hz"),
     ("NaN Hz", signal(lambda e: e, sampling_rate=float("nan")), InvalidRequest, "Hz"),
     ('unit "m"', signal(lambda e: e, unit="m"), InvalidRequest, "m"),
+    ("limb leads in another order", signal(lambda e: e[[1, 2, 0, *range(3, 12)]]), UnfitRecording, "holds lead"),
+    ("all leads in another order", signal(lambda e: e[::-1]), UnfitRecording, "holds lead"),
     ("microvolts called millivolts", signal(lambda e: e, unit="mV"), UnfitRecording, "unit"),
     ("millivolts called microvolts", signal(lambda e: e / 1000), UnfitRecording, "unit"),
     ("70 MB message", lambda c, f: c.analyze(file=bytes(70 * 1024 * 1024)), TooLarge, ""),

@@ -62,3 +62,17 @@ def test_softmax_heads_add_up_to_one() -> None:
     card = card_of("tiny", classes=("A", "B", "C"), activation="softmax")
     total = sum(f.probability for f in findings(card, {"statements": [1000.0, 0.0, -3.0]}))
     assert total == pytest.approx(1.0)
+
+
+def test_the_prediction_set_comes_from_the_card(card: ModelCard) -> None:
+    head = card.heads[0]
+    bounded = head.classes[0].model_copy(update={"absent_to": 0.7, "present_from": 0.3})
+    known = card.model_copy(update={"heads": (head.model_copy(update={"classes": (bounded, head.classes[1])}),)})
+
+    def found(logit: float) -> list[int]:
+        return [f.prediction_set for f in findings(known, {"statements": [logit, logit]})]
+
+    unspecified = types_pb2.PREDICTION_SET_UNSPECIFIED
+    assert found(0.0) == [types_pb2.PREDICTION_SET_BOTH, unspecified]
+    assert found(6.0) == [types_pb2.PREDICTION_SET_PRESENT, unspecified]
+    assert found(-6.0) == [types_pb2.PREDICTION_SET_ABSENT, unspecified]

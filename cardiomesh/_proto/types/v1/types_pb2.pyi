@@ -132,6 +132,38 @@ URGENCY_CRITICAL: Urgency.ValueType  # 4
 """Now."""
 Global___Urgency: _TypeAlias = Urgency  # noqa: Y015
 
+class _PredictionSet:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PredictionSetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PredictionSet.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PREDICTION_SET_UNSPECIFIED: _PredictionSet.ValueType  # 0
+    """The card states no limits."""
+    PREDICTION_SET_ABSENT: _PredictionSet.ValueType  # 1
+    """Absent only."""
+    PREDICTION_SET_PRESENT: _PredictionSet.ValueType  # 2
+    """Present only."""
+    PREDICTION_SET_BOTH: _PredictionSet.ValueType  # 3
+    """Both are plausible: uncertain."""
+    PREDICTION_SET_NONE: _PredictionSet.ValueType  # 4
+    """Neither is typical of the recordings that the model was calibrated on."""
+
+class PredictionSet(_PredictionSet, metaclass=_PredictionSetEnumTypeWrapper):
+    """Which of "absent" and "present" cannot be ruled out about a finding at the model card's conformal level."""
+
+PREDICTION_SET_UNSPECIFIED: PredictionSet.ValueType  # 0
+"""The card states no limits."""
+PREDICTION_SET_ABSENT: PredictionSet.ValueType  # 1
+"""Absent only."""
+PREDICTION_SET_PRESENT: PredictionSet.ValueType  # 2
+"""Present only."""
+PREDICTION_SET_BOTH: PredictionSet.ValueType  # 3
+"""Both are plausible: uncertain."""
+PREDICTION_SET_NONE: PredictionSet.ValueType  # 4
+"""Neither is typical of the recordings that the model was calibrated on."""
+Global___PredictionSet: _TypeAlias = PredictionSet  # noqa: Y015
+
 class _MeasurementStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -527,6 +559,7 @@ class Finding(_message.Message):
     PRESENT_FIELD_NUMBER: _builtins.int
     URGENCY_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    PREDICTION_SET_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """SCP-ECG statement or PTB-XL superclass, such as "MI" or "CLBBB"."""
     name: _builtins.str
@@ -545,6 +578,8 @@ class Finding(_message.Message):
     """How soon a human must look, were it true."""
     kind: _builtins.str
     """"superclass", "diagnostic", "form" or "rhythm"."""
+    prediction_set: Global___PredictionSet.ValueType
+    """What cannot be ruled out; independent of the threshold."""
     def __init__(
         self,
         *,
@@ -557,10 +592,11 @@ class Finding(_message.Message):
         present: _builtins.bool = ...,
         urgency: Global___Urgency.ValueType = ...,
         kind: _builtins.str = ...,
+        prediction_set: Global___PredictionSet.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "name", b"name", "name_pt", b"name_pt", "present", b"present", "probability", b"probability", "snomed_ct", b"snomed_ct", "threshold", b"threshold", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "name", b"name", "name_pt", b"name_pt", "prediction_set", b"prediction_set", "present", b"present", "probability", b"probability", "snomed_ct", b"snomed_ct", "threshold", b"threshold", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
