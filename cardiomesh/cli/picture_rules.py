@@ -20,7 +20,7 @@ _AGREEMENTS: Final[Mapping[str, Literal["supports", "contradicts", "silent"]]] =
     "silent": "silent",
 }
 #: Deeper than this nobody reads on.
-_DEPTH: Final = 3
+_DEPTH: Final = 2
 
 
 def rules_panel(found: RuleEvaluation, code: str, name: str, language: Language) -> report.RulesPanel:
@@ -60,23 +60,25 @@ def _traced(rule: Rule, found: RuleEvaluation, language: Language) -> report.Tra
 
 
 def _rows(node: Criterion, found: RuleEvaluation, language: Language, depth: int) -> Iterator[report.Asked]:
-    """One row per criterion; leads that are asked the same thing share one."""
+    """One row per criterion; leads that are asked the same thing share one, and only those that meet it say more."""
+    below: tuple[Criterion, ...] = ()
+    value = None
     if node.kind == "rule":
-        yield _row(node, language, depth)
-        if depth < _DEPTH:
-            below = found.rule(node.measurement).criteria
-            for part in below.parts if below.kind == "all" else (below,):
-                yield from _rows(part, found, language, depth + 1)
-    elif node.kind == "leads" and all(not part.parts for part in node.parts):
-        yield _row(node, language, depth, _by_lead(node, language))
+        criteria = found.rule(node.measurement).criteria
+        below = criteria.parts if criteria.kind == "all" else (criteria,)
+    elif node.kind == "leads":
+        value = _by_lead(node, language)
+        below = tuple(leaf for part in node.parts if part.parts and part.state == "met" for leaf in part.leaves())
     elif node.kind == "all" and depth == 0:
         for part in node.parts:
             yield from _rows(part, found, language, depth)
+        return
     else:
-        yield _row(node, language, depth)
-        if depth < _DEPTH:
-            for part in node.parts:
-                yield from _rows(part, found, language, depth + 1)
+        below = node.parts
+    yield _row(node, language, depth, value)
+    if depth < _DEPTH:
+        for part in below:
+            yield from _rows(part, found, language, depth + 1)
 
 
 def _row(node: Criterion, language: Language, depth: int, value: str | None = None) -> report.Asked:
@@ -99,7 +101,8 @@ def _by_lead(node: Criterion, language: Language) -> str:
 
 
 def _number(value: float, unit: str, language: Language) -> str:
-    text = f"{value:.{_DIGITS.get(unit, 0)}f}".replace("-", "−")
+    digits = 0 if unit == "1" and value == int(value) else _DIGITS.get(unit, 0)
+    text = f"{value:.{digits}f}".replace("-", "−")
     return text.replace(".", ",") if language == "pt" else text
 
 

@@ -1,7 +1,6 @@
 """The page of reasons, below the sheet: what the published criteria say, and what the other methods found.
 
-A page of A4 landscape in millimetres from its lower left corner, like the sheet. Rules take its left half; the right
-half is for what a method of its own draws.
+A page of A4 landscape in millimetres from its lower left corner, like the sheet.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from matplotlib.patches import Rectangle
 
 from cardiomesh.cards import Urgency
 from cardiomesh.report.labels import Words
-from cardiomesh.report.panels import FAINT, INK, MUTED, URGENCY_COLOURS, WARNING, write
+from cardiomesh.report.panels import INK, MUTED, URGENCY_COLOURS, WARNING, write
 from cardiomesh.report.reasons_content import ReportRow, RulesPanel, RuleState, TracedRule
 from cardiomesh.report.text import fit, width_mm, wrap
 
-__all__ = ["LEFT", "RIGHT", "Box", "draw_rules"]
+__all__ = ["LOWER_LEFT", "LOWER_RIGHT", "Box", "draw_rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +36,10 @@ class Box:
         return self.right - self.left
 
 
-#: The left half of the page, and the right one.
-LEFT: Final = Box(13.5, 12.0, 150.0, 188.0)
-RIGHT: Final = Box(158.0, 12.0, 283.5, 188.0)
+#: The page below its heading, in two columns. Other methods have the lower half where they are given.
+_TOP, _MIDDLE, _BOTTOM = 188.0, 98.0, 12.0
+_COLUMNS: Final = ((13.5, 150.0), (158.0, 283.5))
+LOWER_LEFT, LOWER_RIGHT = (Box(left, _BOTTOM, right, _MIDDLE - 6.0) for left, right in _COLUMNS)
 
 #: A sign beside each state: colour is never the only one.
 _SIGNS: Final = {RuleState.MET: "✓", RuleState.NOT_MET: "✗", RuleState.NOT_EVALUABLE: "?"}
@@ -47,8 +47,6 @@ _COLOURS: Final = {RuleState.MET: "#0b6b2e", RuleState.NOT_MET: MUTED, RuleState
 _AGREEMENT_COLOURS: Final = {"supports": "#0b6b2e", "contradicts": "#a3001b", "silent": MUTED}
 _LINE: Final = 3.5
 _ROW: Final = 3.7
-#: The report takes at most this much of the page, so that the trace is always seen.
-_REPORT_SHARE: Final = 0.52
 _INDENT: Final = 3.0
 _VALUE_WIDTH: Final = 42.0
 
@@ -69,30 +67,29 @@ class _Pen:
         self.y -= millimetres
 
 
-def draw_rules(axes: Axes, panel: RulesPanel, words: Words, right_is_free: bool = True) -> None:
-    """The report, then the trace of every rule on the explained finding; what finds no room is counted.
+def draw_rules(axes: Axes, panel: RulesPanel, words: Words, whole_page: bool = True) -> None:
+    """The report on the left, the trace of every rule on the explained finding on the right.
 
-    The trace stands beside the report where the right half is free, below it where not.
+    What finds no room is counted. With ``whole_page`` false the lower half is left to other methods.
     """
-    pen = _Pen(axes, LEFT)
+    bottom = _BOTTOM if whole_page else _MIDDLE
+    left, right = (Box(start, bottom, end, _TOP) for start, end in _COLUMNS)
+    pen = _Pen(axes, left)
     pen.text(words("rules_title"), 10, weight="bold")
     pen.down(5.6)
-    height = LEFT.top - LEFT.bottom
-    _draw_report(pen, panel.report, words, LEFT.bottom if right_is_free else LEFT.top - _REPORT_SHARE * height)
-    if right_is_free:
-        pen = _Pen(axes, RIGHT)
-    else:
-        pen.down(2.6)
+    _draw_report(pen, panel.report, words)
+    pen = _Pen(axes, right)
     _draw_agreement(pen, panel, words)
     _draw_trace(pen, panel.traced, words)
 
 
-def _draw_report(pen: _Pen, rows: Sequence[ReportRow], words: Words, least: float) -> None:
+def _draw_report(pen: _Pen, rows: Sequence[ReportRow], words: Words) -> None:
     told = [row for row in rows if not row.aside]
     asides = [row for row in rows if row.aside]
     for index, row in enumerate([*told, *asides]):
         lines = wrap(row.text, pen.box.width - 19.0, 7 if not row.aside else 6.5, 4)
-        if pen.y - len(lines) * _LINE < least:
+        last = index == len(rows) - 1
+        if not pen.room((len(lines) - (1 if last else 0)) * _LINE):
             left = len(rows) - index
             pen.text(words("rules_more", count=left), 6.5, 19.0, color=MUTED)
             pen.down(_LINE)
@@ -109,15 +106,14 @@ def _draw_report(pen: _Pen, rows: Sequence[ReportRow], words: Words, least: floa
 
 
 def _draw_agreement(pen: _Pen, panel: RulesPanel, words: Words) -> None:
-    title = fit(words("rules_on", finding=panel.finding), pen.box.width * 0.66, 9, "bold")
-    pen.text(title, 9, weight="bold")
+    verdict = words(f"agreement_{panel.agreement}") if panel.agreement else ""
+    room = pen.box.width - width_mm(verdict, 7.5, "bold") - 4.0
+    title = fit(words("rules_on", finding=panel.finding), room, 10, "bold")
+    pen.text(title, 10, weight="bold")
     if panel.agreement:
-        verdict = words(f"agreement_{panel.agreement}")
         colour = _AGREEMENT_COLOURS[panel.agreement]
-        pen.text(verdict, 7.5, width_mm(title, 9, "bold") + 4.0, weight="bold", color=colour)
-    pen.down(1.8)
-    pen.axes.plot([pen.box.left, pen.box.right], [pen.y, pen.y], color=FAINT, linewidth=0.6)
-    pen.down(4.0)
+        write(pen.axes, pen.box.right, pen.y, verdict, 7.5, weight="bold", ha="right", color=colour)
+    pen.down(5.6)
 
 
 def _draw_trace(pen: _Pen, traced: Sequence[TracedRule], words: Words) -> None:
@@ -135,7 +131,9 @@ def _draw_rule(pen: _Pen, rule: TracedRule, words: Words) -> None:
     colour = _COLOURS[rule.state]
     pen.axes.add_patch(Rectangle((pen.box.left, pen.y - 0.9), 1.0, 3.4, facecolor=colour, edgecolor="none", zorder=5))
     state = words(f"state_{rule.state.value}")
-    pen.text(fit(rule.name, pen.box.width - _VALUE_WIDTH, 7.5, "bold"), 7.5, 2.5, weight="bold")
+    room = pen.box.width - width_mm(state, 7, "bold") - 5.0
+    size = 7.5 if width_mm(rule.name, 7.5, "bold") <= room else 6.6
+    pen.text(fit(rule.name, room, size, "bold"), size, 2.5, weight="bold")
     write(pen.axes, pen.box.right, pen.y, state, 7, weight="bold", ha="right", color=colour)
     pen.down(_ROW)
     about = rule.reason or rule.source

@@ -315,7 +315,7 @@ class Evaluation:
                 kind = node.need if isinstance(node.need, str) else "some"
                 where = _COUNTED[language][kind]
             where = where.format(leads=leads, count=node.count)
-            return f"{getattr(node.label, language)} {where}" if node.label else where
+            return f"{getattr(node.label, language)} {where}"
 
         return Trace("leads", state, self._said(node, "", say), parts)
 

@@ -289,7 +289,7 @@ class Leads(_Strict):
     need: Literal["all", "any"] | int
     contiguous: bool = False
     hold: Criterion
-    label: Text | None = None
+    label: Text
 
     @model_validator(mode="after")
     def _leads_fit(self) -> Self:
