@@ -29,7 +29,9 @@ class PreprocessorSettings(ServiceSettings):
     decode_memory_mib: int = Field(
         512, ge=64, description="Memory one vendor file may take on top of the reader's own, in MiB."
     )
-    long_file_mib: int = Field(4096, ge=1, description="Largest file that PrepareLong takes, in MiB.")
+    long_file_mib: int = Field(
+        1024, ge=1, description="Largest file that PrepareLong takes, in MiB: a day of 12 leads at 500 Hz has 989."
+    )
     long_recordings: int = Field(2, ge=1, description="Long recordings taken in or worked on at once.")
     long_chunk_seconds: float = Field(30.0, gt=0, description="Longest wait for a long recording's next chunk.")
     spool_folder: Path | None = Field(
