@@ -16,7 +16,15 @@ from cardiomesh.ecg.leads import normalise_lead
 from cardiomesh.ecg.recording import Device, ExtraChannel, MedianBeat, Patient, Recording, Sex
 from cardiomesh.errors import InvalidRequest
 from preprocessor.decoding.assemble import Metadata, age_group, assemble, clean_text, extra_name, median_beat
-from preprocessor.decoding.dicom_elements import FIELD, Dataset, malformed, open_dataset, truncated
+from preprocessor.decoding.dicom_elements import (
+    FIELD,
+    Dataset,
+    has_header,
+    is_bare_dataset,
+    malformed,
+    open_dataset,
+    truncated,
+)
 from preprocessor.decoding.units import millivolts_per
 
 __all__ = ["Group", "block_of", "decode_dicom", "is_dicom", "rhythm_groups"]
@@ -66,8 +74,8 @@ _MEDIAN_SECONDS: Final = 2.0
 
 
 def is_dicom(content: bytes) -> bool:
-    """Whether it is a DICOM part-10 file."""
-    return content[128:132] == b"DICM"
+    """Whether it is a DICOM part-10 file, or a dataset that was stored without the part-10 header."""
+    return has_header(content) or is_bare_dataset(content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from cardiomesh.errors import InvalidRequest
 
-__all__ = ["Dataset", "malformed", "open_dataset", "truncated"]
+__all__ = ["Dataset", "has_header", "is_bare_dataset", "malformed", "open_dataset", "truncated"]
 
 FIELD: Final = "recording.file.content"
 _LONG_VRS: Final = frozenset(
@@ -31,6 +31,9 @@ _TRANSFER_SYNTAX: Final = 0x00020010
 _MAX_DEPTH: Final = 8
 _MAX_ITEMS: Final = 1000
 _MAX_INFLATED: Final = 64 * 1024 * 1024
+
+#: What a dataset without a header begins with: length of the group, character set, image type, date, SOP class.
+_FIRST_ELEMENTS: Final = frozenset(bytes([8, 0, number, 0]) for number in (0x00, 0x05, 0x08, 0x12, 0x16))
 
 Span = tuple[int, int]
 
@@ -205,7 +208,10 @@ class _Walker:
 
 def open_dataset(content: bytes, tags: Collection[int], sequences: Collection[int]) -> Dataset:
     """The wanted tags of a DICOM part-10 file, in whatever encoding its transfer syntax names."""
-    syntax, position = _transfer_syntax(content)
+    if has_header(content):
+        syntax, position = _transfer_syntax(content)
+    else:  # a dataset alone says by its first element whether value representations are written
+        syntax, position = "1.2.840.10008.1.2.1" if content[4:6].isalpha() else "1.2.840.10008.1.2", 0
     encoding = Encoding(explicit=True, order="<")
     if syntax == "1.2.840.10008.1.2":
         encoding = Encoding(explicit=False, order="<")
@@ -217,6 +223,20 @@ def open_dataset(content: bytes, tags: Collection[int], sequences: Collection[in
         raise InvalidRequest.field(FIELD, "this DICOM transfer syntax carries no waveforms", "NOT_AN_ECG")
     walker = _Walker(content, encoding, tags, sequences)
     return walker.dataset(position, len(content), 0, delimited=False)[0]
+
+
+def has_header(content: bytes) -> bool:
+    """Whether it has the part-10 header: 128 bytes that may be anything, and ``DICM``."""
+    return content[128:132] == b"DICM"
+
+
+def is_bare_dataset(content: bytes) -> bool:
+    """Whether it begins as a little-endian dataset does: group 0008, character set or class, a plausible length."""
+    if content[:4] not in _FIRST_ELEMENTS:
+        return False
+    explicit = content[4:6] in (b"CS", b"UI", b"UL")
+    length = int.from_bytes(content[6:8] if explicit else content[4:8], "little")
+    return 0 < length <= 128 and len(content) > 8 + length and content[8 + length : 10 + length] == b"\x08\0"
 
 
 def _transfer_syntax(content: bytes) -> tuple[str, int]:

@@ -61,7 +61,9 @@ def decode_vendor(name: str, content: bytes) -> Recording:
                 record = parser.parse(path)
             except UnsupportedFormatError:
                 # Not chained, as in the registry: a reader's message may quote the file.
-                raise InvalidRequest.field(FIELD, "this variant of its format is not read", "UNSUPPORTED") from None
+                raise InvalidRequest.field(
+                    FIELD, f"a variant of {name} files that is not read", "UNSUPPORTED"
+                ) from None
     remarks = [*getattr(parser, "remarks", ()), *(join_edf(record) if name == "edf" else ())]
     if record.raw_metadata.get("checksum_valid") is False:
         remarks.append("CHECKSUM_MISMATCH")

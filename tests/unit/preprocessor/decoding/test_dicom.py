@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from cardiomesh.ecg.leads import INDEPENDENT_LEADS, STANDARD_LEADS
 from cardiomesh.errors import InvalidRequest
 from preprocessor.decoding import decode
+from preprocessor.inspection import inspect_recording
 from tests.unit.preprocessor.recordings import as_file
 
 
@@ -162,6 +164,17 @@ def test_every_encoding_gives_the_same_signal(dicom_file: bytes, syntax: Any) ->
     np.testing.assert_array_equal(decode(as_file(recoded)).millivolts, decode(as_file(dicom_file)).millivolts)
 
 
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_dataset_without_the_header_is_read(dicom_file: bytes, implicit: bool) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(dicom_file))
+    del dataset.file_meta
+    dataset.preamble = None
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert buffer.getvalue()[:2] == b"\x08\0"
+    np.testing.assert_array_equal(decode(as_file(buffer.getvalue())).millivolts, decode(as_file(dicom_file)).millivolts)
+
+
 def test_big_endian_gives_the_same_signal(dicom_file: bytes) -> None:
     dataset = pydicom.dcmread(io.BytesIO(dicom_file))
     elements = list(dataset.iterall())  # parsed now, in the old byte order
@@ -266,6 +279,26 @@ def test_an_age_is_worked_out_and_a_birth_date_never_shown(dicom_file: bytes) ->
     assert recording.patient.age_years == 89  # 99 years and 364 days: in the group of the oldest
     assert "Doe" not in repr(recording)
     assert "1913" not in repr(recording)
+
+
+def test_no_identifier_leaves_the_decoder(dicom_file: bytes) -> None:
+    def plant(dataset: Any) -> None:
+        dataset.PatientName, dataset.PatientID, dataset.AccessionNumber = "Planted^Jane", "MRN0099887", "ACC5550001"
+        dataset.PatientBirthDate, dataset.PatientAge = "19310713", "081Y"
+        dataset.InstitutionName = dataset.ReferringPhysicianName = dataset.OperatorsName = "Planted"
+        dataset.PatientComments = dataset.StudyDescription = dataset.PatientAddress = "Planted street 12"
+        dataset.DeviceSerialNumber, dataset.StudyID = "SN7766554", "ACC5550001"
+        group = dataset.WaveformSequence[0]
+        group.ChannelDefinitionSequence[0].ChannelLabel = "Planted"
+        dataset.WaveformAnnotationSequence = pydicom.Sequence([pydicom.Dataset()])
+        dataset.WaveformAnnotationSequence[0].UnformattedTextValue = "Planted note"
+
+    content = changed(dicom_file, plant)
+    assert content.count(b"Planted") > 8
+    found = inspect_recording(as_file(content))
+    words = (repr(found) + repr(found.recording) + json.dumps(found.to_json())).lower()
+    planted = ("planted", "mrn0099887", "acc5550001", "1931", "sn7766554")
+    assert [word for word in planted if word in words] == []
 
 
 REFUSALS: dict[str, tuple[Callable[[Any], None], str]] = {

@@ -5,6 +5,8 @@ Where each comes from: docs/decisions/preprocessor-formats.md.
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import InvalidRequest
 from preprocessor.decoding import decode
+from preprocessor.inspection import inspect_recording
 from preprocessor.prepare import prepare
 from tests.unit.preprocessor.recordings import as_file, zipped
 
@@ -107,6 +110,24 @@ def test_what_is_no_ecg_is_refused_in_one_line(formats: Path, name: str) -> None
         decode(as_file((formats / "NOT_ECG_OR_BROKEN" / name).read_bytes()))
     assert caught.value.violations[0].field == "recording.file.content"
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["PHILIPS_SIERRA/v1_04_3191723_ZZDEMOPTONLY_utf16.xml", "HL7_AECG/hl7_Example_aECG.xml"]
+)
+def test_no_identifier_of_a_real_file_leaves_the_decoder(formats: Path, name: str) -> None:
+    """Every word of the file's texts that is no number, unit or name of a lead is looked for behind the decoder."""
+    content = (formats / name).read_bytes()
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
+    marked = re.sub(
+        r"(<(?:lastname|firstname|patientid|family|given|MRN|sex|comments?)[^/>]*>)([^<]*)<", r"\1Planted<", text
+    )
+    marked = re.sub(r'extension="[^"]*"', 'extension="Planted"', marked)
+    assert marked.count("Planted") > 2
+    encoded = marked.encode("utf-16") if "utf-16" in text[:60] else marked.encode()
+    found = inspect_recording(as_file(encoded))
+    assert found.samples > 5000 - 1
+    assert "planted" not in (repr(found) + repr(found.recording) + json.dumps(found.to_json())).lower()
 
 
 def test_a_contec_of_another_length_and_trailer(formats: Path) -> None:
