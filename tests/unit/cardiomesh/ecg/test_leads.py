@@ -7,8 +7,8 @@ import pytest
 from cardiomesh.ecg.leads import STANDARD_LEADS, normalise_lead
 
 SPELLINGS = {
-    "I": ["I", "i", " I ", "Lead I", "lead_i", "LEAD-I", "ECG I", "ECG-I", "ECG Lead I", "EKG I", "MDC_ECG_LEAD_I", "DI",
-          "D1", "Lead I (Einthoven)", "Ableitung I", "Abl. I", "Derivação I", "Derivación I", "Dérivation I",
+    "I": ["I", "i", " I ", "Lead I", "lead_i", "LEAD-I", "ECG I", "ECG-I", "ECG Lead I", "EKG I", "MDC_ECG_LEAD_I",
+          "DI", "D1", "Lead I (Einthoven)", "Ableitung I", "Abl. I", "Derivação I", "Derivación I", "Dérivation I",
           "Avledning I", "ECGI"],
     "II": ["II", "Lead II", "ECG_II", "DII", "D2", "II (filtered)", "Channel II"],
     "III": ["III", "Lead III", "DIII", "D3"],
@@ -19,9 +19,9 @@ SPELLINGS = {
     "V6": ["V6", "C6", "ECG V6"],
 }  # fmt: skip
 OTHERS = [
-    "-aVR", "aVR-", "- aVR", "ECG -aVR", "ECG-aVR", "Lead -aVR", "aVR (inverted)", "aVR(inv)", "invAVR", "I-II", "II-III",
-    "IIII", "D4", "D", "V", "V0", "V7", "V1R", "V3R", "VX", "C7", "MLII", "ECG", "ECG1", "Channel 1", "1", "L1", "", "name",
-    "ICU", "VRS",
+    "-aVR", "aVR-", "- aVR", "ECG -aVR", "ECG-aVR", "Lead -aVR", "aVR (inverted)", "aVR(inv)", "invAVR", "I-II",
+    "II-III", "IIII", "D4", "D", "V", "V0", "V7", "V1R", "V3R", "VX", "C7", "MLII", "ECG", "ECG1", "Channel 1", "1",
+    "L1", "", "name", "ICU", "VRS",
 ]  # fmt: skip
 
 
