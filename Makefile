@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-quality bench-delineation evaluate fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-quality bench-delineation bench-rules evaluate fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench-quality: $(VENV)/.dev ## How well the quality score tells noise, on PTB-XL
 
 bench-delineation: $(VENV)/.dev ## P, QRS, T and intervals against LUDB's cardiologists (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/delineation.py
+
+bench-rules: $(VENV)/.dev ## How well the clinical rules agree with PTB-XL's and LUDB's readers (CARDIOMESH_DATA).
+	@$(BIN)/python benchmarks/rules.py
 
 fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
 	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600

@@ -149,20 +149,22 @@ class Evaluation:
                 return self._wave(node, lead)
             case All():
                 parts = tuple(self.trace(part, lead) for part in node.all)
-                return Trace("all", all_of(p.state for p in parts), self._counted("all", node, parts), parts)
+                return Trace("all", all_of(p.state for p in parts), self._counted("all", node, parts), parts, lead)
             case AnyOf():
                 parts = tuple(self.trace(part, lead) for part in node.any)
-                return Trace("any", at_least(1, (p.state for p in parts)), self._counted("any", node, parts), parts)
+                return Trace(
+                    "any", at_least(1, (p.state for p in parts)), self._counted("any", node, parts), parts, lead
+                )
             case Count():
                 parts = tuple(self.trace(part, lead) for part in node.among)
                 state = at_least(node.count, (p.state for p in parts))
-                return Trace("at_least", state, self._counted("at_least", node, parts, node.count), parts)
+                return Trace("at_least", state, self._counted("at_least", node, parts, node.count), parts, lead)
             case Score():
                 return self._score(node, lead)
             case Not():
                 part = self.trace(node.negated, lead)
                 text = both(lambda language: _NOT[language].format(getattr(part.text, language)))
-                return Trace("not", negated(part.state), text, (part,), reason=part.reason)
+                return Trace("not", negated(part.state), text, (part,), lead, reason=part.reason)
             case Leads():
                 return self._leads(node)
             case Other():
@@ -296,6 +298,7 @@ class Evaluation:
             cutoff=float(node.points),
             unit="1",
             margin=float(sure - node.points),
+            subject=node.label,
         )
 
     def _leads(self, node: Leads) -> Trace:

@@ -156,11 +156,9 @@ def _facts(trace: Trace, language: Language) -> Iterator[tuple[str, str]]:
     """Each value that was met, and the cut-off it was met at."""
     if trace.state is not State.MET or trace.kind == "not":
         return
-    if trace.kind == "compare" and trace.value is not None and trace.subject is not None:
+    if trace.value is not None and trace.subject is not None:
         value = quantity(trace.value, trace.unit, language, beside=trace.cutoff)
         yield f"{getattr(trace.subject, language)} {value}", _limit(trace, language)
-    elif trace.kind == "score":
-        yield getattr(trace.text, language), f"{trace.value:.0f}"
     elif trace.kind == "leads":
         yield from _lead_facts([part for part in trace.parts if part.state is State.MET], language)
     elif trace.parts:

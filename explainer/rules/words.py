@@ -50,8 +50,10 @@ def joined(parts: list[str], language: Language, word: Mapping[str, str] = _AND)
 
 
 def number(value: float, unit: str, language: Language, digits: int | None = None) -> str:
-    """A value with the decimals that its unit deserves."""
-    text = f"{value:.{_DIGITS.get(unit, 0) if digits is None else digits}f}"
+    """A value with the decimals that its unit deserves; a count has none."""
+    if digits is None:
+        digits = 0 if unit == "1" and value == int(value) else _DIGITS.get(unit, 0)
+    text = f"{value:.{digits}f}"
     text = text.replace("-", "−") if float(text) else text.replace("-", "")
     return text.replace(".", ",") if language == "pt" else text
 
@@ -66,9 +68,10 @@ def unit_name(unit: str, language: Language) -> str:
 
 def quantity(value: float, unit: str, language: Language, beside: float | None = None) -> str:
     """Value and unit; with one more decimal where rounding would put it on the cut-off ``beside`` it."""
-    digits = _DIGITS.get(unit, 0)
-    if beside is not None and value != beside and round(value, digits) == round(beside, digits):
-        digits += 1
+    digits = None
+    known = _DIGITS.get(unit, 0)
+    if beside is not None and value != beside and round(value, known) == round(beside, known):
+        digits = known + 1
     return number(value, unit, language, digits) + unit_name(unit, language)
 
 

@@ -152,7 +152,15 @@ def test_a_paced_rhythm_forbids_what_is_read_from_a_natural_qrs(book: RuleBook, 
     paced = {**LBBB, "rhythm.paced_beats": 1.0, "lead.j V2": 0.3, "lead.j V3": 0.3, "intervals.qtc_fridericia": 480}
     found = states(book, changed(paced))
     assert found["pacing"].state is MET
-    for rule in ("lbbb_complete", "ivcd", "lvh_cornell_voltage", "pathological_q", "t_inversion", "st_elevation"):
+    for rule in (
+        "atrial_fibrillation",
+        "lbbb_complete",
+        "ivcd",
+        "lvh_cornell_voltage",
+        "pathological_q",
+        "t_inversion",
+        "st_elevation",
+    ):
         assert found[rule].state is OPEN, rule
         reason = found[rule].reason
         assert reason is not None

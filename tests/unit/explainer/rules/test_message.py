@@ -132,6 +132,12 @@ def test_numbers_are_written_as_each_language_writes_them(asked: Asked) -> None:
     assert "3,65 mV (≥ 3,5 mV)" in line.text.pt
 
 
+def test_points_are_counted(asked: Asked) -> None:
+    high = {"lead.r V5": 3.1, "axis.qrs": -35, "intervals.qrs": 95, "voltages.p_terminal_force_v1": "absent"}
+    line = next(x for x in asked(high).report if x.rule_id == "lvh_romhilt_estes")
+    assert line.text.en == ("Left ventricular hypertrophy by point score (Romhilt-Estes): Romhilt-Estes score 6 (≥ 5).")
+
+
 def test_a_value_just_over_the_cutoff_does_not_look_equal_to_it(asked: Asked) -> None:
     line = next(x for x in asked({"intervals.pr": 200.4}).report if x.rule_id == "av_block_first_degree")
     assert "200.4 ms (> 200 ms)" in line.text.en
