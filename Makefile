@@ -82,8 +82,9 @@ evaluate: $(VENV)/.dev ## Fold 9 of PTB-XL (CARDIOMESH_DATA) through the served 
 bench-quality: $(VENV)/.dev ## How well the quality score tells noise, on PTB-XL (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/quality_roc.py
 
-bench-delineation: $(VENV)/.dev ## P, QRS, T and intervals against LUDB's cardiologists (CARDIOMESH_DATA).
+bench-delineation: $(VENV)/.dev ## P, QRS, T and intervals against LUDB's cardiologists, rhythms against PTB-XL's (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/delineation.py
+	@$(BIN)/python benchmarks/rhythms.py
 
 bench-rules: $(VENV)/.dev ## How well the clinical rules agree with PTB-XL's and LUDB's readers (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/rules.py

@@ -14,11 +14,12 @@ from torch.nn import functional
 from export.delineator.data import IGNORED, Example, augmented
 from export.delineator.network import CLASS_WEIGHTS, Segmenter, without_norms
 
-__all__ = ["FOLDS", "REFINE_STEPS", "STEPS", "fit", "in_fold", "refine"]
+__all__ = ["FOLDS", "REFINE_STEPS", "STEPS", "TEACHER_STEPS", "fit", "in_fold", "refine"]
 
 FOLDS = 5
 STEPS = 800
-REFINE_STEPS = 350
+TEACHER_STEPS = 400
+REFINE_STEPS = 500
 
 BATCH = 4
 CROP = 1280  # 5.12 s at 250 Hz

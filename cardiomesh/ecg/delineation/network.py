@@ -84,11 +84,12 @@ class Segmenter:
         leads, n = standardised.shape
         padded = np.pad(standardised, ((0, 0), (0, -n % _MULTIPLE)), mode="edge")
         (frames,) = self._session.run(None, {"ecg": padded})
+        by_phase = frames.transpose(1, 0, 2, 3).copy()
+        by_phase -= by_phase.max(axis=0)
+        np.exp(by_phase, out=by_phase)
+        by_phase /= by_phase.sum(axis=0)
         p = np.empty((len(CLASSES), leads, padded.shape[1]), dtype=np.float32)
-        p.reshape(len(CLASSES), leads, -1, 2)[...] = frames.transpose(1, 0, 3, 2)
-        p -= p.max(axis=0)
-        np.exp(p, out=p)
-        p /= p.sum(axis=0)
+        p[:, :, 0::2], p[:, :, 1::2] = by_phase[:, :, 0], by_phase[:, :, 1]
         return np.asarray(p[:, :, :n])
 
 

@@ -40,10 +40,13 @@ class LeadWaves:
 
 def _runs(inside: npt.NDArray[np.bool_]) -> tuple[IntArray, IntArray, IntArray]:
     """Row, first and one-past-last index of each run of True in ``[rows, n]``."""
-    edges = np.diff(inside.astype(np.int8), axis=1, prepend=0, append=0)
-    row, first = np.nonzero(edges == 1)
-    _, last = np.nonzero(edges == -1)
-    return row, first, last
+    # With a False at both ends of each row the runs of all rows begin and end by turns.
+    padded = np.zeros((inside.shape[0], inside.shape[1] + 2), dtype=bool)
+    padded[:, 1:-1] = inside
+    flat = padded.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    row, first = np.divmod(edges[::2], padded.shape[1])
+    return row, first, edges[1::2] - row * padded.shape[1]
 
 
 def _joined(row: IntArray, first: IntArray, last: IntArray, gap: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -34,10 +34,12 @@ _LEAST_TERMINAL: Final = 0.01
 def _level(y: FloatArray, at: float, rate: float) -> float:
     """Mean around a sample of the median beat; NaN outside it."""
     half = max(1, round(_LEVEL * rate / 2))
-    first = round(at) - half
-    if not math.isfinite(at) or first < 0 or first + 2 * half + 1 > len(y):
+    if not math.isfinite(at):
         return math.nan
-    return float(y[first : first + 2 * half + 1].mean())
+    first = round(at) - half
+    if first < 0 or first + 2 * half + 1 > len(y):
+        return math.nan
+    return float(y[first : first + 2 * half + 1].sum()) / (2 * half + 1)
 
 
 def _stretch(y: FloatArray, onset: float, offset: float) -> FloatArray:
@@ -47,8 +49,15 @@ def _stretch(y: FloatArray, onset: float, offset: float) -> FloatArray:
     return y[max(0, round(onset)) : round(offset) + 1]
 
 
-def _extreme(y: FloatArray) -> float:
-    return float(y[np.abs(y).argmax()])
+def _from_line(y: FloatArray, first: float, last: float) -> FloatArray:
+    """``y`` over the line from ``first`` at its start to ``last`` at its end."""
+    return y - (first + (last - first) / (len(y) - 1) * np.arange(len(y)))
+
+
+def _two_parts(y: FloatArray) -> tuple[Measurement, Measurement, Measurement]:
+    """The larger of the positive and the negative part, and both."""
+    high, low = measured(max(0.0, float(y.max())), "mV"), measured(min(0.0, float(y.min())), "mV")
+    return (high if (high.value or 0.0) >= -(low.value or 0.0) else low), high, low
 
 
 class _Lead:
@@ -75,12 +84,12 @@ class _Lead:
         if len(y) < 3:
             none = absent("mV", "no P wave in this lead")
             return none, none, none, absent("ms", none.reason)
-        away = y - np.linspace(_level(self.y, onset, self.rate), _level(self.y, offset, self.rate), len(y))
-        if not np.isfinite(away).all():
-            away = y - np.linspace(y[0], y[-1], len(y))
+        first, last = (_level(self.y, at, self.rate) for at in (onset, offset))
+        if not math.isfinite(first + last):
+            first, last = float(y[0]), float(y[-1])
+        away = _from_line(y, first, last)
         duration = measured((offset - onset) / self.rate * 1000, "ms")
-        high, low = max(0.0, float(away.max())), min(0.0, float(away.min()))
-        return measured(_extreme(away), "mV"), measured(high, "mV"), measured(low, "mV"), duration
+        return *_two_parts(away), duration
 
     def t(self) -> tuple[Measurement, Measurement, Measurement, Measurement]:
         """Largest deflection of either sign, positive part, negative part, duration: from the zero level."""
@@ -91,9 +100,7 @@ class _Lead:
             return none, none, none, absent("ms", none.reason)
         width = max(1, round(_LEVEL * self.rate))
         smooth = np.convolve(y, np.full(width, 1 / width), mode="valid") if len(y) > width else y
-        high, low = max(0.0, float(smooth.max())), min(0.0, float(smooth.min()))
-        duration = measured((offset - onset) / self.rate * 1000, "ms")
-        return measured(high if high >= -low else low, "mV"), measured(high, "mV"), measured(low, "mV"), duration
+        return *_two_parts(smooth), measured((offset - onset) / self.rate * 1000, "ms")
 
     def st(self) -> tuple[Measurement, Measurement, Measurement, Measurement]:
         """J, J + 60 ms, J + 80 ms, slope between the first two (mV/s)."""
@@ -214,7 +221,7 @@ def axis(d: Delineation, rows: Mapping[str, int], wave: str) -> Measurement:
     if len(one) < 3:
         return absent("deg", f"no {wave} wave in most beats")
     if wave == "P":
-        one, two = (y - np.linspace(y[0], y[-1], len(y)) for y in (one, two))
+        one, two = (_from_line(y, float(y[0]), float(y[-1])) for y in (one, two))
     x = float(one.mean())
     y = (float(two.mean()) - x / 2) * 2 / math.sqrt(3)  # aVF = II - I / 2, and Goldberger's leads are √3 / 2 as long
     if math.hypot(x, y) < _LEAST_VECTOR[wave]:
@@ -256,7 +263,7 @@ def p_terminal_force(d: Delineation, rows: Mapping[str, int]) -> Measurement:
     y = _stretch(d.median.millivolts[row], onset, offset)
     if len(y) < 3:
         return absent("mV.ms", "no P wave in most beats")
-    away = y - np.linspace(y[0], y[-1], len(y))
+    away = _from_line(y, float(y[0]), float(y[-1]))
     negative = np.flatnonzero(away < -_LEAST_TERMINAL)
     if not len(negative) or negative[-1] < len(away) / 2:
         return absent("mV.ms", "the P wave in V1 has no negative end")
