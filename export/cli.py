@@ -9,7 +9,7 @@ import typer
 
 from cardiomesh.errors import CardioMeshError
 from export.compression.commands import parity, prune, quantise
-from export.formats.commands import checkpoint
+from export.formats.commands import checkpoint, coreml, litert
 from export.options import DataOption, ModelOption, RunsOption
 from export.publishing.commands import ensemble, publish, recalibrate, rollback, verify
 from export.validation.commands import evaluate
@@ -95,7 +95,11 @@ def onnx(
         typer.echo(f"{out / 'attribution.onnx'}: {export_attribution(network, out / 'attribution.onnx'):.1e}")
 
 
-for command in (checkpoint, parity, prune, quantise, publish, recalibrate, ensemble, rollback, verify, evaluate):
+for command in (
+    *(prune, quantise, parity),
+    *(checkpoint, litert, coreml),
+    *(publish, recalibrate, ensemble, rollback, verify, evaluate),
+):
     app.command()(command)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cardiomesh.cards import CARD_FILE, Metric, ModelCard, load_card
 from export.calibration.heads import judge
 from export.errors import WorkshopError
+from export.formats.litert import LiteRtModel
 from export.training.labels import SUPERCLASSES, LabelSpace, targets
 from export.training.ptbxl import Records
 from export.validation.metrics import Interval, paired_change
@@ -117,4 +118,6 @@ def open_variant(path: Path, card: ModelCard) -> tuple[ModelCard, Scorer]:
     own = load_card(beside) if beside.is_file() else card
     if file.suffix == ".onnx":
         return own, OnnxModel.open(file)
+    if file.suffix == ".tflite":
+        return own, LiteRtModel.open(file)
     raise WorkshopError(f"{file} is no model file that can be run here")

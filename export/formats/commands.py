@@ -9,7 +9,7 @@ import typer
 
 from export.options import DataOption, RepositoryOption, RunsOption
 
-__all__ = ["checkpoint"]
+__all__ = ["checkpoint", "coreml", "litert"]
 
 
 def checkpoint(
@@ -37,3 +37,32 @@ def checkpoint(
         raise CheckpointError(f"{folder} answers other classes than this data's: {training.name}")
     network = trainable_network(served, training.signals, built.sizes()[1])
     typer.echo(save_network(out, network, built, origin=f"{card.name} version {card.version}"))
+
+
+def _converted(module: str, model: str, out: Path, version: int | None, repository: Path) -> str:
+    from export.formats.edge import run_converter
+    from export.publishing.repository import newest_folder
+
+    folder = newest_folder(repository, model, version)
+    return run_converter(module, folder, out, lambda line: typer.echo(line, err=True))
+
+
+def litert(
+    model: Annotated[str, typer.Option("--model", "-m", help="Published model.")],
+    out: Annotated[Path, typer.Option(help="The .tflite file to write.")],
+    version: Annotated[int | None, typer.Option(help="Version (default: the newest).")] = None,
+    repository: RepositoryOption = Path("model_repository"),
+) -> None:
+    """Write a published network for LiteRT, and run it; prints the largest difference seen."""
+    typer.echo(f"{out}: {_converted('litert', model, out, version, repository)}")
+
+
+def coreml(
+    model: Annotated[str, typer.Option("--model", "-m", help="Published model.")],
+    out: Annotated[Path, typer.Option(help="The .mlpackage folder to write.")],
+    version: Annotated[int | None, typer.Option(help="Version (default: the newest).")] = None,
+    repository: RepositoryOption = Path("model_repository"),
+) -> None:
+    """Write a published network for Core ML. What it predicts can only be checked on Apple's systems."""
+    weights = _converted("coreml", model, out, version, repository)
+    typer.echo(f"{out}: {weights} bytes of weights; predictions not verified: Core ML does not run here")
