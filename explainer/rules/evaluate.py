@@ -244,7 +244,7 @@ class Evaluation:
     def _number(self, node: Term, lead: str, patient: tuple[Sex, int]) -> Measurement:
         if isinstance(node, Measure):
             where = lead if node.lead == ANY_LEAD else node.lead
-            found = self.facts.look_up(node.key, where, self.book.labels[node.key].unit)
+            found = self.facts.look_up(node.key, where, self.book.labels[node.key])
             if found.status is Status.ABSENT and node.absent_as is not None:
                 return measured(node.absent_as, found.unit)
             return found if found.value is None else measured(round(found.value, _DECIMALS), found.unit)
@@ -264,7 +264,7 @@ class Evaluation:
     def _wave(self, node: Wave, lead: str) -> Trace:
         key, labels = node.wave.key, self.book.labels
         where = lead if node.wave.lead == ANY_LEAD else node.wave.lead
-        found = self.facts.look_up(key, where, labels[key].unit)
+        found = self.facts.look_up(key, where, labels[key])
         text = self._said(
             node, lead, lambda language: _PRESENCE[node.is_][language].format(term(node.wave, lead, labels, language))
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cardiomesh.ecg.measurements import Measurement
 from cardiomesh.ecg.measurements.values import measured, not_evaluable
 from cardiomesh.ecg.recording import Patient
-from explainer.rules.schema import PATIENT_AGE
+from explainer.rules.schema import PATIENT_AGE, Label
 
 __all__ = ["Facts"]
 
@@ -22,13 +22,15 @@ class Facts:
     #: Leads graded unfit, with the reason.
     unfit: Mapping[str, str] = field(default_factory=dict)
 
-    def look_up(self, key: str, lead: str, unit: str) -> Measurement:
-        """The measurement in ``unit``; what was not made, or comes in another unit, is not evaluable."""
+    def look_up(self, key: str, lead: str, label: Label) -> Measurement:
+        """The measurement; what was not made, is from an unfit lead, or comes in another unit, is not evaluable."""
+        unit = label.unit
         if key == PATIENT_AGE:
             age = self.patient.age_years
             return not_evaluable(unit, "the age is not known") if age is None else measured(age, unit)
-        if lead in self.unfit:
-            return not_evaluable(unit, f"{lead} is unfit: {self.unfit[lead]}")
+        for name in label.leads or (lead,):
+            if name in self.unfit:
+                return not_evaluable(unit, f"{name} is unfit: {self.unfit[name]}")
         found = self.measurements.get((key, lead))
         if found is None:
             return not_evaluable(unit, "not measured")

@@ -8,6 +8,7 @@ from typing import Final
 from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import Urgency
+from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.ecg.measurements import Measurement, Status
 from cardiomesh.ecg.recording import Patient
 from cardiomesh.ecg.statements import taxonomy
@@ -43,6 +44,11 @@ _URGENCIES: Final = {
     Urgency.URGENT: types_pb2.URGENCY_URGENT,
     Urgency.CRITICAL: types_pb2.URGENCY_CRITICAL,
 }
+#: Leads that say nothing of where they should lie, by the code of the suspicion.
+_SWAPPED: Final = {
+    "LIMB_REVERSAL_SUSPECTED": STANDARD_LEADS[:6],
+    "CHEST_MISPLACEMENT_SUSPECTED": STANDARD_LEADS[6:],
+}
 _AGREES: Final = {
     Stance.SUPPORTS: {"en": "the rules agree", "pt": "as regras concordam"},
     Stance.SILENT: {"en": "no rule speaks to it", "pt": "nenhuma regra se pronuncia"},
@@ -66,7 +72,7 @@ def rule_evaluation(book: RuleBook, request: explainer_pb2.ExplainRequest) -> ex
 
 
 def facts_of(request: explainer_pb2.ExplainRequest) -> Facts:
-    """What the request says of the recording; leads graded unfit are kept from the rules."""
+    """What the request says of the recording; leads graded unfit or suspected to be swapped are kept from the rules."""
     sexes: Mapping[int, str] = {types_pb2.SEX_FEMALE: "female", types_pb2.SEX_MALE: "male"}
     sex = sexes.get(request.patient.sex)
     unfit = {
@@ -74,6 +80,8 @@ def facts_of(request: explainer_pb2.ExplainRequest) -> Facts:
         for lead in request.quality.leads
         if lead.grade == types_pb2.GRADE_REJECT
     }
+    for reason in request.quality.reasons:
+        unfit |= dict.fromkeys(_SWAPPED.get(reason.code, ()), reason.message)
     return Facts(
         {(found.key, found.lead): _measurement(found) for found in request.measurements},
         Patient(

@@ -71,11 +71,15 @@ class Text:
 
 
 class Label(_Strict):
-    """How a measurement is called, and the UCUM code of its unit; ``{lead}`` stands for the lead."""
+    """How a measurement is called, and the UCUM code of its unit; ``{lead}`` stands for the lead.
+
+    ``leads`` are those it is from, where its key does not say so; it is not evaluable when one of them is unfit.
+    """
 
     en: str = Field(min_length=1)
     pt: str = Field(min_length=1)
     unit: str
+    leads: tuple[str, ...] = ()
 
 
 class Measure(_Strict):

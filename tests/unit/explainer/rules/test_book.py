@@ -27,6 +27,12 @@ def test_what_the_rules_use_is_measured_in_that_unit(book: RuleBook, normal: Val
         assert units == {label.unit}, key
 
 
+def test_what_is_measured_on_some_leads_names_them(book: RuleBook) -> None:
+    for key, label in book.labels.items():
+        if key.startswith(("voltages.", "axis.")):
+            assert label.leads, key
+
+
 def test_every_statement_the_issue_names_has_a_rule(book: RuleBook) -> None:
     codes = {code for rule in book.rules for code in rule.statements}
     assert codes >= {

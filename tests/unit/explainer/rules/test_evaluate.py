@@ -208,6 +208,11 @@ def test_an_unfit_lead_is_kept_from_the_rules(book: RuleBook, changed: Changed) 
     assert states(book, facts)["st_elevation"].state is MET
     unfit = replace(facts, unfit={"aVF": "contact loss"})
     assert states(book, unfit)["st_elevation"].state is OPEN
+    # Also where the key does not name the lead.
+    high = changed({"voltages.s_v1": 2.0, "voltages.r_v5": 1.6})
+    assert states(book, high)["lvh_sokolow_lyon"].state is MET
+    assert states(book, replace(high, unfit={"V1": "flat"}))["lvh_sokolow_lyon"].state is OPEN
+    assert states(book, replace(high, unfit={"II": "flat"}))["axis_left"].state is OPEN
 
 
 def test_another_unit_is_not_guessed(book: RuleBook, changed: Changed) -> None:

@@ -180,6 +180,23 @@ def test_leads_graded_unfit_are_kept_from_the_rules(book: RuleBook, changed: Cha
     assert "flat" in rule.reason.en
 
 
+@pytest.mark.parametrize(
+    ("code", "changes", "rule"),
+    [
+        ("LIMB_REVERSAL_SUSPECTED", {"axis.qrs": -40}, "axis_left"),
+        ("CHEST_MISPLACEMENT_SUSPECTED", {"voltages.s_v1": 2.0, "voltages.r_v5": 2.0}, "lvh_sokolow_lyon"),
+    ],
+)
+def test_leads_that_seem_swapped_are_kept_from_the_rules(
+    book: RuleBook, changed: Changed, code: str, changes: dict[str, float], rule: str
+) -> None:
+    request = request_of(changed(changes))
+    request.quality.reasons.add(code=code, message="electrodes seem to be swapped")
+    found = rules_of(explainer_pb2.ExplainResponse(rules=rule_evaluation(book, request))).rule(rule)
+    assert found.state == "not_evaluable"
+    assert "swapped" in found.reason.en
+
+
 def test_everything_is_plain_json(asked: Asked) -> None:
     import json
 
