@@ -25,6 +25,7 @@ __all__ = ["decode_apple", "decode_csv", "decode_npz", "is_apple", "is_npz"]
 FIELD: Final = "recording.file.content"
 _MAX_ROWS: Final = 10_000_000
 _MAX_CHANNELS: Final = 64
+_MAX_TITLE: Final = 200
 _MAX_UNPACKED: Final = 64 * 1024 * 1024
 # The labels of Apple's export follow the phone's language; the line with hertz and the unit's volt sign do not.
 _APPLE_RATE: Final = re.compile(
@@ -102,7 +103,10 @@ def decode_csv(content: bytes) -> Recording:
     first = text.split("\n", 1)[0]
     separator = max(";\t,", key=first.count)
     rows = csv.reader(io.StringIO(text), delimiter=separator)
-    titles = [_TITLE.match(cell.strip().strip("'")) for cell in next(rows, [])]
+    header = next(rows, [])
+    if len(header) > _MAX_CHANNELS + 1:
+        raise _refused(f"more than {_MAX_CHANNELS} columns", "TOO_LARGE")
+    titles = [_TITLE.match(cell.strip().strip("'")[:_MAX_TITLE]) for cell in header]
     names = [match["name"] if match else "" for match in titles]
     units = [(match["unit"] or "").strip() if match else "" for match in titles]
     second = [
@@ -113,8 +117,6 @@ def decode_csv(content: bytes) -> Recording:
         units = second
     if not any(normalise_lead(name) for name in names):
         raise _refused("a text table without lead names in its first line", "UNKNOWN_FORMAT")
-    if len(names) > _MAX_CHANNELS + 1:
-        raise _refused(f"more than {_MAX_CHANNELS} columns", "TOO_LARGE")
     values = _numbers(rows, len(names))
     clock = next((k for k, name in enumerate(names) if _CLOCK.fullmatch(name)), None)
     if clock is None and stated_rate is None:

@@ -123,6 +123,8 @@ BOMBS = {
     "mfer of a billion channels": b"\x40\x20MFR" + b" " * 29 + b"\x05\x04\x3b\x9a\xca\x00\x06\x04\x3b\x9a\xca\x00"
     + b"\x04\x04\x3b\x9a\xca\x00\x1e\x84\x3b\x9a\xca\x00" + b"\xff" * 200,
     "CSV of commas": b"time [s],I [mV]\n" + b"," * 3_000_000,
+    "CSV of a million columns": b"I [mV]," * 1_000_000 + b"\n0,",
+    "CSV of an endless title": b"time [s],I" + b" " * 1_000_000 + b"x\n0,1\n",
     "CSV of one endless cell": b"time [s],I [mV]\n0," + b"1" * 5_000_000,
     "ishne of a billion samples": b"ISHNE1.0" + bytes(2) + (2**31 - 1).to_bytes(4, "little") + b"\xff" * 600,
 }  # fmt: skip
