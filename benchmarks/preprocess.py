@@ -10,28 +10,38 @@ from __future__ import annotations
 import io
 import os
 import platform
+import socket
+import subprocess
+import sys
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-import numpy as np  # noqa: E402  after the thread limits
+import grpc  # noqa: E402  after the thread limits
+import numpy as np  # noqa: E402
 import pydicom  # noqa: E402
 from pydicom.data import get_testdata_file  # noqa: E402
 
+from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc  # noqa: E402
+from cardiomesh._proto.types.v1 import types_pb2  # noqa: E402
 from cardiomesh.ecg.conditioning import condition, window  # noqa: E402
 from cardiomesh.ecg.hashing import canonical, signal_hash, tensor_hash  # noqa: E402
 from cardiomesh.ecg.leads import STANDARD_LEADS  # noqa: E402
 from cardiomesh.ecg.quality import grade  # noqa: E402
+from cardiomesh.rpc.channel import dial_sync  # noqa: E402
 from preprocessor.decoding import FileInput, RecordingInput, SignalInput, decode  # noqa: E402
+from preprocessor.memory import keep_freed_memory  # noqa: E402
 from preprocessor.prepare import prepare  # noqa: E402
 from preprocessor.validation import check_form  # noqa: E402
 
 RUNS = 300
+ITEMS, ROUNDS = 200, 3
 BUDGET_MS = 4.0
 
 
@@ -72,6 +82,54 @@ def cpu_ms(work: Callable[[], object]) -> tuple[float, float, float]:
     return min(times), float(np.median(times)), float(np.percentile(times, 90))
 
 
+def throughput(request: RecordingInput) -> None:
+    """The same recording over gRPC, one call each and as one batch; a separate process asks."""
+    with serving() as address, dial_sync(address) as channel:
+        stub = preprocessor_pb2_grpc.PreprocessorStub(channel)
+        recording = types_pb2.Recording(file=types_pb2.File(content=getattr(request.content, "content", b"")))
+        one = preprocessor_pb2.PrepareRequest(recording=recording)
+
+        def batch(count: int) -> Iterator[preprocessor_pb2.PrepareBatchRequest]:
+            for k in range(count):
+                yield preprocessor_pb2.PrepareBatchRequest(item_id=str(k), request=one)
+
+        ways: dict[str, Callable[[int], object]] = {
+            "Prepare, one by one": lambda count: [stub.Prepare(one, timeout=60) for _ in range(count)],
+            "PrepareBatch": lambda count: list(stub.PrepareBatch(batch(count), timeout=60)),
+        }
+        print(f"\n{'WFDB over gRPC':<28}{'recordings/s':>14}   best of {ROUNDS} interleaved rounds of {ITEMS}")
+        for work in ways.values():
+            work(8)
+        best = dict.fromkeys(ways, 0.0)
+        for _ in range(ROUNDS):
+            for name, work in ways.items():
+                started = time.perf_counter()
+                work(ITEMS)
+                best[name] = max(best[name], ITEMS / (time.perf_counter() - started))
+        for name, rate in best.items():
+            print(f"{name:<28}{rate:>14.0f}")
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The preprocessor as a process of its own; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    environment = {
+        "CARDIOMESH_GRPC_ADDRESS": address,
+        "CARDIOMESH_HTTP_ADDRESS": "127.0.0.1:0",
+        "CARDIOMESH_LOG_LEVEL": "ERROR",
+    }
+    service = subprocess.Popen([sys.executable, "-m", "preprocessor"], env={**os.environ, **environment})
+    try:
+        with dial_sync(address) as channel:
+            grpc.channel_ready_future(channel).result(timeout=60)
+        yield address
+    finally:
+        service.terminate()
+        service.wait(30)
+
+
 def processor() -> str:
     """The processor's name."""
     info = Path("/proc/cpuinfo")
@@ -82,6 +140,7 @@ def processor() -> str:
 def main() -> None:
     """Print the tables."""
     warnings.simplefilter("ignore")
+    keep_freed_memory()  # as the service does
     print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"one 10 s 12-lead 500 Hz recording, {RUNS} runs each, CPU ms on one core\n")
     print(f"{'whole preparation':<28}{'fastest':>9}{'median':>9}{'p90':>9}   budget {BUDGET_MS:g}")
@@ -100,6 +159,7 @@ def main() -> None:
         "hash signal": lambda: signal_hash(canonical(x), rate),
         "hash tensor": lambda: tensor_hash(tensor),
     }
+    throughput(given["WFDB (deflated zip)"])
     print(f"\n{'step':<28}{'fastest':>9}{'median':>9}{'p90':>9}")
     for name, work in steps.items():
         fastest, median, p90 = cpu_ms(work)
