@@ -200,6 +200,19 @@ def test_sensitivity_correction_baseline_and_unit_make_millivolts(dicom_file: by
     np.testing.assert_allclose(scaled.millivolts, plain.millivolts + 500e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("unit", "sensitivity"), [("uV", "1.25"), ("mV", "0.00125"), ("V", "0.00000125"), ("nV", "1250")]
+)
+def test_every_unit_of_voltage_gives_the_same_millivolts(dicom_file: bytes, unit: str, sensitivity: str) -> None:
+    def rescale(dataset: Any) -> None:
+        for channel in dataset.WaveformSequence[0].ChannelDefinitionSequence:
+            channel.ChannelSensitivity = sensitivity
+            channel.ChannelSensitivityUnitsSequence[0].CodeValue = unit
+
+    rescaled = decode(as_file(changed(dicom_file, rescale)))
+    np.testing.assert_allclose(rescaled.millivolts, decode(as_file(dicom_file)).millivolts, atol=1e-9)
+
+
 @pytest.mark.parametrize("scheme", ["mdc", "mdc number", "meaning", "label"])
 def test_leads_by_code_by_meaning_or_by_label(dicom_file: bytes, scheme: str) -> None:
     mdc = dict(zip(STANDARD_LEADS, (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), strict=True))
@@ -308,6 +321,12 @@ REFUSALS: dict[str, tuple[Callable[[Any], None], str]] = {
         lambda d: [delattr(c, "ChannelSensitivity") for c in d.WaveformSequence[0].ChannelDefinitionSequence],
         "UNKNOWN_UNIT",
     ),
+    "no unit": (
+        lambda d: [
+            delattr(c, "ChannelSensitivityUnitsSequence") for c in d.WaveformSequence[0].ChannelDefinitionSequence
+        ],
+        "UNKNOWN_UNIT",
+    ),
     "unit is not a voltage": (
         lambda d: setattr(
             d.WaveformSequence[0].ChannelDefinitionSequence[0].ChannelSensitivityUnitsSequence[0], "CodeValue", "mm[Hg]"
@@ -322,6 +341,15 @@ REFUSALS: dict[str, tuple[Callable[[Any], None], str]] = {
     "mu-law samples": (
         lambda d: setattr(d.WaveformSequence[0], "WaveformSampleInterpretation", "MB"),
         "UNSUPPORTED_SAMPLES",
+    ),
+    "A-law samples": (
+        lambda d: setattr(d.WaveformSequence[0], "WaveformSampleInterpretation", "AB"),
+        "UNSUPPORTED_SAMPLES",
+    ),
+    "24 bits": (lambda d: setattr(d.WaveformSequence[0], "WaveformBitsAllocated", 24), "UNSUPPORTED_SAMPLES"),
+    "a volt of a step": (
+        lambda d: [setattr(c, "ChannelSensitivity", "1e8") for c in d.WaveformSequence[0].ChannelDefinitionSequence],
+        "BAD_SCALE",
     ),
     "channels and definitions differ": (
         lambda d: setattr(d.WaveformSequence[0], "NumberOfWaveformChannels", 11),
