@@ -24,6 +24,7 @@ from preprocessor.decoding.isolation import WorkerPool
 from preprocessor.decoding.registry import Isolated
 from preprocessor.inspection import Inspection, inspect_recording
 from preprocessor.measuring import Named, measurements_of
+from preprocessor.remarks import in_words
 from preprocessor.settings import PreprocessorSettings
 
 __all__ = ["convert", "inspect"]
@@ -134,7 +135,7 @@ def _show(console: Console, found: Inspection, measured: tuple[Named, ...]) -> N
             line("", f"{reason.message} ({reason.code})")
     console.print(_channel_table(found))
     for remark in found.remarks:
-        line("note", remark)
+        line("note", in_words(remark))
     for named in measured:
         if named.key in _SHOWN:
             value = named.value

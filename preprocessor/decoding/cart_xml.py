@@ -28,6 +28,7 @@ __all__ = ["decode_cardiosoft", "decode_schiller"]
 FIELD: Final = "recording.file.content"
 _MAX_CHANNELS: Final = 64
 _MAX_SAMPLES: Final = 10_000_000
+_SCHILLER_RHYTHMS: Final = frozenset({"ECG_RHYTHMS", "ECG_RHYTHM"})
 _DAYS_PER_YEAR: Final = 365.25
 _YEARS_IN: Final = {"YEARS": 1.0, "MONTHS": 1 / 12, "WEEKS": 7 / _DAYS_PER_YEAR, "DAYS": 1 / _DAYS_PER_YEAR}
 
@@ -102,12 +103,9 @@ def _cardiosoft_scale(node: Element) -> float:
 def decode_schiller(content: bytes) -> Recording:
     """A Schiller SEMA ``SchillerEDI`` file: the longest ``wavedata`` of type ``ECG_RHYTHMS``."""
     root = parse_xml_root(content)
-    blocks: dict[str, list[_Block]] = {}
-    for node in root.iter("wavedata"):
-        kind = _text(node, "type").upper()
-        if kind in ("ECG_RHYTHMS", "ECG_RHYTHM", "ECG_AVERAGES"):
-            blocks.setdefault(kind[:8], []).append(_wavedata(node))
-    rhythms = blocks.get("ECG_RHYT")
+    nodes = [(_text(node, "type").upper(), node) for node in root.iter("wavedata")]
+    rhythms = [_wavedata(node) for kind, node in nodes if kind in _SCHILLER_RHYTHMS]
+    averages = [_wavedata(node) for kind, node in nodes if kind == "ECG_AVERAGES"]
     if not rhythms:
         raise _refused("the Schiller file holds no rhythm", "NO_RHYTHM")
     patient, hardware = root.find(".//patdata"), root.find(".//aquiringdevice/hardware")
@@ -117,7 +115,7 @@ def decode_schiller(content: bytes) -> Recording:
     return _recording(
         "schiller",
         max(rhythms, key=lambda block: block.millivolts.size),
-        next(iter(blocks.get("ECG_AVER", [])), None),
+        next(iter(averages), None),
         Metadata(
             device=Device(clean_text(_text(hardware, "vendor") or "Schiller"), clean_text(_text(hardware, "model"))),
             patient=Patient(age_group(_between(born, when)), _sex(_text(patient, "gender"))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import InvalidRequest
 from preprocessor.inspection import inspect_recording
 from preprocessor.prepare import prepare
+from preprocessor.remarks import REMARKS, in_words
+from tests.unit.preprocessor.conftest import ROOT
 from tests.unit.preprocessor.recordings import as_file, as_float, as_signal, heart
 
 
@@ -76,3 +79,12 @@ def test_every_device_file(data_dir: Path) -> None:
     assert len(good) == 11
     for name in good:
         json.dumps(described[name], allow_nan=False)
+
+
+def test_every_remark_of_a_decoder_has_words() -> None:
+    """The codes are written in upper case in lists and tuples of remarks, and nowhere else that way."""
+    sources = "".join(path.read_text() for path in (ROOT / "preprocessor" / "decoding").glob("*.py"))
+    made = set(re.findall(r'[\[(]"([A-Z]+(?:_[A-Z]+)+)"(?:,?\)|\])', sources))
+    made |= set(re.findall(r'(?:remarks|notes)\.append\("([A-Z_]+)"\)', sources))
+    assert made == set(REMARKS)
+    assert in_words("FILLER_REMOVED") == "FILLER_REMOVED: filler or a calibration pulse at the ends was cut"
