@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score  # noqa: E402
 from cardiomesh.ecg.delineation import delineate  # noqa: E402
 from cardiomesh.ecg.leads import STANDARD_LEADS  # noqa: E402
 from cardiomesh.ecg.measurements import Measurement, Measurements, Status, measure  # noqa: E402
-from cardiomesh.ecg.recording import Recording  # noqa: E402
+from cardiomesh.ecg.recording import Patient, Recording  # noqa: E402
 from export.training.ptbxl import read_ptbxl  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,8 +61,9 @@ def main() -> None:
     arguments = parser.parse_args()
     table, signals = read_ptbxl(arguments.data)
     found: list[Measurements] = []
-    for millivolts, rate in signals:
-        recording = Recording(STANDARD_LEADS, millivolts, rate, "wfdb")
+    for (millivolts, rate), age in zip(signals, table["age"], strict=True):
+        patient = Patient(age_years=None if np.isnan(age) else int(age))
+        recording = Recording(STANDARD_LEADS, millivolts, rate, "wfdb", patient=patient)
         found.append(measure(recording, delineate(millivolts, rate)))
     codes = [set(c) for c in table["codes"]]
     new = table["strat_fold"].to_numpy() == 9
@@ -91,7 +92,9 @@ def main() -> None:
     print("\n| measured | of records with the statement | of those without |\n|---|---|---|")
     for folds, part in (("1-9", np.ones_like(new)), ("9", new)):
         print(row(f"PR > 200 ms for 1AVB, folds {folds}", pr > 200, block & part, no_block & part))
-    known = np.isfinite(pr) & (block | no_block)
+    adjusted = all_of(lambda m: m.intervals.pr_rate_adjusted)
+    for folds, part in (("1-9", np.ones_like(new)), ("9", new)):
+        print(row(f"rate-adjusted PR > 205 ms for 1AVB, folds {folds}", adjusted > 205, block & part, no_block & part))
     print(row("absent P waves, irregular, for AFIB", absent & uneven, has("AFIB"), ~has("AFIB")))
     ventricular = all_of(lambda m: m.rhythm.premature_ventricular_beats)
     print(row("a premature ventricular beat for PVC", ventricular >= 1, has("PVC", "BIGU", "TRIGU"), ~has("PVC")))
@@ -111,8 +114,10 @@ def main() -> None:
     rate = all_of(lambda m: m.rhythm.heart_rate)
     print(row("rate > 100/min for STACH", rate > 100, has("STACH"), sinus & ~has("STACH")))
     print(row("rate < 60/min for SBRAD", rate < 60, has("SBRAD"), sinus & ~has("SBRAD")))
-    auc = roc_auc_score(block[known], pr[known])
-    print(f"\nPR tells 1AVB from other sinus rhythms: AUC {auc:.3f}, {known.sum()} records")
+    for name, values in (("PR", pr), ("rate-adjusted PR", adjusted)):
+        known = np.isfinite(values) & (block | no_block)
+        auc = roc_auc_score(block[known], values[known])
+        print(f"\n{name} tells 1AVB from other sinus rhythms: AUC {auc:.3f}, {known.sum()} records")
     upstroke = all_of(lambda m: m.intervals.qrs_upstroke)
     for name in ("NORM", "WPW"):
         low, middle, high = np.nanpercentile(upstroke[has(name)], (5, 50, 95))

@@ -26,7 +26,7 @@ def measure(recording: Recording, delineation: Delineation) -> Measurements:
     leads = lead_measurements(delineation, rows)
     return Measurements(
         rhythm=beats,
-        intervals=intervals(delineation, beats),
+        intervals=intervals(delineation, beats, recording.patient.age_years),
         p_axis=axis(delineation, rows, "P"),
         qrs_axis=axis(delineation, rows, "QRS"),
         t_axis=axis(delineation, rows, "T"),

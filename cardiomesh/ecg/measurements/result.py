@@ -72,6 +72,8 @@ class Rhythm:
 class Intervals:
     """Global intervals on the median beat (ms), QT corrected by Fridericia, Bazett, Framingham and Hodges.
 
+    ``pr_rate_adjusted`` is PR at a rate of 70/min for the patient's age (Soliman and Rautaharju 2012).
+
     Global marks are the earliest onset and latest offset over the leads, by the rule in
     ``cardiomesh.ecg.delineation.fuse``. ``lead_median_*`` are the medians over leads of each lead's own interval:
     what a reader of single leads finds, shorter than the global ones. ``qrs_upstroke`` is how long the QRS complex
@@ -81,6 +83,7 @@ class Intervals:
 
     p: Measurement
     pr: Measurement
+    pr_rate_adjusted: Measurement
     qrs: Measurement
     qrs_upstroke: Measurement
     qt: Measurement

@@ -14,7 +14,7 @@ from cardiomesh.ecg.delineation import delineate
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.ecg.measurements import LeadMeasurements, Measurement, Measurements, Status, measure
 from cardiomesh.ecg.measurements.deflections import notches, qrs_shape
-from cardiomesh.ecg.recording import Recording
+from cardiomesh.ecg.recording import Patient, Recording
 from cardiomesh.errors import InvalidRequest
 from tests.unit.cardiomesh.ecg.delineation.synthetic import GAINS, PR_MS, QRS_MS, QT_MS, Synthetic, ecg
 
@@ -64,6 +64,22 @@ def test_corrected_qt_follows_the_formulas(result: Measurements) -> None:
     assert number(i.qtc_fridericia) == pytest.approx(qt / rr ** (1 / 3))
     assert number(i.qtc_framingham) == pytest.approx(qt + 154 * (1 - rr))
     assert number(i.qtc_hodges) == pytest.approx(qt + 1.75 * (60 / rr - 60))
+
+
+@pytest.mark.parametrize(("age", "slope"), [(59, 0.26), (60, 0.42)])
+def test_pr_is_adjusted_for_rate_by_age(known: Synthetic, age: int, slope: float) -> None:
+    recording = Recording(STANDARD_LEADS, known.millivolts, known.rate, "test", patient=Patient(age_years=age))
+    m = measure(recording, delineate(known.millivolts, known.rate))
+    expected = number(m.intervals.pr) + slope * (number(m.rhythm.heart_rate) - 70)
+    assert number(m.intervals.pr_rate_adjusted) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("age", [None, 12])
+def test_without_an_adult_age_pr_is_not_adjusted(known: Synthetic, age: int | None) -> None:
+    recording = Recording(STANDARD_LEADS, known.millivolts, known.rate, "test", patient=Patient(age_years=age))
+    adjusted = measure(recording, delineate(known.millivolts, known.rate)).intervals.pr_rate_adjusted
+    assert adjusted.status is Status.NOT_EVALUABLE
+    assert adjusted.reason
 
 
 @pytest.mark.parametrize("row", range(12))
