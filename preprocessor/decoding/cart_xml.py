@@ -8,7 +8,7 @@ workers only, as every reader of XML.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -53,7 +53,7 @@ def decode_cardiosoft(content: bytes) -> Recording:
         block = _full_disclosure(full)
     else:
         raise _refused("the CardioSoft file holds no rhythm", "NO_RHYTHM")
-    median = next((_strip(node) for node in root.iter("MedianSamples") if node.find("WaveformData") is not None), None)
+    averages = [node for node in root.iter("MedianSamples") if node.find("WaveformData") is not None]
     patient = root.find("PatientInfo")
     when = _moment(root.find("ObservationDateTime"))
     model = _text(root.find("DeviceInfo"), "Desc") or _text(root, "Device-Type")
@@ -63,7 +63,7 @@ def decode_cardiosoft(content: bytes) -> Recording:
     return _recording(
         "cardiosoft",
         block,
-        median,
+        _average(_strip, averages),
         Metadata(
             device=Device("GE", clean_text(model)),
             patient=Patient(
@@ -105,7 +105,7 @@ def decode_schiller(content: bytes) -> Recording:
     root = parse_xml_root(content)
     nodes = [(_text(node, "type").upper(), node) for node in root.iter("wavedata")]
     rhythms = [_wavedata(node) for kind, node in nodes if kind in _SCHILLER_RHYTHMS]
-    averages = [_wavedata(node) for kind, node in nodes if kind == "ECG_AVERAGES"]
+    averages = [node for kind, node in nodes if kind == "ECG_AVERAGES"]
     if not rhythms:
         raise _refused("the Schiller file holds no rhythm", "NO_RHYTHM")
     patient, hardware = root.find(".//patdata"), root.find(".//aquiringdevice/hardware")
@@ -115,7 +115,7 @@ def decode_schiller(content: bytes) -> Recording:
     return _recording(
         "schiller",
         max(rhythms, key=lambda block: block.millivolts.size),
-        next(iter(averages), None),
+        _average(_wavedata, averages),
         Metadata(
             device=Device(clean_text(_text(hardware, "vendor") or "Schiller"), clean_text(_text(hardware, "model"))),
             patient=Patient(age_group(_between(born, when)), _sex(_text(patient, "gender"))),
@@ -138,6 +138,14 @@ def _wavedata(node: Element) -> _Block:
     hertz = _number(_text(rate, "value") or _text(resolution, "samplerate"), "sampling rate")
     labels = [_text(channel, "name") for channel in channels]
     return _block(labels, [_samples(_text(channel, "data")) * scale for channel in channels], hertz)
+
+
+def _average(read: Callable[[Element], _Block], nodes: Sequence[Element]) -> _Block | None:
+    """The device's averaged beat; None where it cannot be read, for the rhythm does not depend on it."""
+    try:
+        return read(nodes[0]) if nodes else None
+    except InvalidRequest:
+        return None
 
 
 def _recording(name: str, block: _Block, median: _Block | None, metadata: Metadata) -> Recording:

@@ -88,6 +88,17 @@ def test_a_full_disclosure_is_read_where_there_is_no_strip() -> None:
     np.testing.assert_allclose(recording.millivolts, counts * 2e-3, atol=1e-12)
 
 
+def test_a_damaged_average_does_not_cost_the_rhythm() -> None:
+    counts = heart(2.0)
+    for content in (
+        re.sub(rb'(lead="I">\s*)[-\d]+', rb"\1many", cardiosoft(counts), count=1),
+        re.sub(rb"<data>[-\d]+", b"<data>many", schiller(counts), count=1),
+    ):
+        recording = decode(as_file(content))
+        assert recording.median_beat is None
+        np.testing.assert_allclose(recording.millivolts, counts * 1e-3, atol=1e-12)
+
+
 def test_a_missing_sample_is_missing() -> None:
     xml = re.sub(rb'(lead="V6">\s*)[-\d]+,', rb"\1 ,", cardiosoft(heart(2.0)))
     assert np.argwhere(np.isnan(decode(as_file(xml)).millivolts)).tolist() == [[11, 0]]
