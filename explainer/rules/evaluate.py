@@ -179,9 +179,8 @@ class Evaluation:
         asked = [_of_patient(cases, patient) for patient in patients]
         cutoffs = tuple(sorted(set(asked))) if len(asked) > 1 else tuple(asked)
         cutoff = asked[0] if len(cutoffs) == 1 else None
-        value = found[0].value
-        if any(number.value != value for number in found):
-            value = None
+        values = [None if number.value is None else round(number.value, _DECIMALS) for number in found]
+        value = values[0] if values.count(values[0]) == len(values) else None
         state, reason = State.NOT_EVALUABLE, None
         missing = next((number for number in found if number.value is None), None)
         if missing is not None:
@@ -192,7 +191,7 @@ class Evaluation:
                 state = State.NOT_MET
         else:
             holds = _HOLDS[node.relation]
-            outcomes = {holds(n.value, c) for n, c in zip(found, asked, strict=True) if n.value is not None}
+            outcomes = {holds(v, c) for v, c in zip(values, asked, strict=True) if v is not None}
             if len(outcomes) == 1:
                 state = State.MET if outcomes.pop() else State.NOT_MET
             else:
@@ -247,7 +246,7 @@ class Evaluation:
             found = self.facts.look_up(node.key, where, self.book.labels[node.key])
             if found.status is Status.ABSENT and node.absent_as is not None:
                 return measured(node.absent_as, found.unit)
-            return found if found.value is None else measured(round(found.value, _DECIMALS), found.unit)
+            return found
         if isinstance(node, Constant):
             return measured(_of_patient(node.constant, patient), node.unit)
         parts = [self._number(part, lead, patient) for part in node.of]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2
@@ -100,7 +101,9 @@ def _measurement(found: types_pb2.Measurement) -> Measurement:
     return Measurement(value, found.unit, status, found.reason, found.loinc or None)
 
 
+@lru_cache(maxsize=8192)
 def _text(text: Text | None) -> explainer_pb2.Text | None:
+    """Shared between messages, which copy it."""
     return None if text is None else explainer_pb2.Text(en=text.en, pt=text.pt)
 
 
@@ -111,7 +114,20 @@ def _snomed(rule: Rule) -> str:
 
 
 def _rule(book: RuleBook, outcome: Outcome) -> explainer_pb2.Rule:
-    rule = outcome.rule
+    message = explainer_pb2.Rule(
+        state=_STATES[outcome.state],
+        reason=_text(outcome.reason),
+        criteria=_criterion(outcome.criteria),
+        exclusions=[_criterion(trace) for trace in outcome.exclusions],
+    )
+    message.MergeFrom(_heading(book, outcome.rule.id))
+    return message
+
+
+@lru_cache(maxsize=512)
+def _heading(book: RuleBook, rule_id: str) -> explainer_pb2.Rule:
+    """What a rule says of itself, whatever the recording."""
+    rule = book[rule_id]
     reference = book.references[rule.source.ref]
     doi = f" doi:{reference.doi}." if reference.doi else ""
     remark = f" {rule.source.remark}" if rule.source.remark else ""
@@ -120,10 +136,6 @@ def _rule(book: RuleBook, outcome: Outcome) -> explainer_pb2.Rule:
         statements=rule.statements,
         snomed_ct=_snomed(rule),
         name=_text(rule.name),
-        state=_STATES[outcome.state],
-        reason=_text(outcome.reason),
-        criteria=_criterion(outcome.criteria),
-        exclusions=[_criterion(trace) for trace in outcome.exclusions],
         urgency=_URGENCIES[rule.urgency],
         evidence=rule.evidence,
         source=f"{rule.source.section}. {reference.text}.{doi}{remark}",

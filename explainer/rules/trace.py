@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from explainer.rules.logic import State
 from explainer.rules.schema import Relation, Rule, Text
@@ -11,9 +12,8 @@ from explainer.rules.schema import Relation, Rule, Text
 __all__ = ["Outcome", "Trace"]
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One node of the criteria as it came out.
+class Trace(NamedTuple):
+    """One node of the criteria as it came out; a tuple, because several hundred are made per request.
 
     ``margin`` is how far the value lies on the met side of the cut-off, negative on the other; ``cutoff`` is None
     where an unknown age or sex leaves several.
