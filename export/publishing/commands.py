@@ -27,6 +27,15 @@ def _external(data: Path | None, robustness: bool, ludb: Path | None) -> Externa
     return External(data, robustness, ludb)
 
 
+def _say(place: Path) -> None:
+    """Where the version lies, and which ensembles were calibrated with what it replaced."""
+    from export.publishing.rollback import answering_with
+
+    typer.echo(place)
+    for ensemble in answering_with(place.parents[1], place.parent.name, int(place.name)):
+        typer.secho(f"{ensemble} answers with this version: publish it anew", err=True, fg="yellow")
+
+
 def publish(
     model: ModelOption,
     checkpoint: Annotated[
@@ -49,7 +58,7 @@ def publish(
     for name in model:
         source = checkpoint or runs / f"{name}-s1" / "checkpoint.pt"
         external = _external(data, robustness, ludb)
-        typer.echo(run(name, source, records, repository, external, attribution, version, overwrite))
+        _say(run(name, source, records, repository, external, attribution, version, overwrite))
 
 
 def recalibrate(
@@ -68,7 +77,7 @@ def recalibrate(
 
     records = load_ptbxl(data, cache=runs / "cache")
     for name in model:
-        typer.echo(run(name, records, repository, _external(data, robustness, ludb), version, overwrite))
+        _say(run(name, records, repository, _external(data, robustness, ludb), version, overwrite))
 
 
 def ensemble(

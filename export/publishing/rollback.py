@@ -9,7 +9,7 @@ from export.errors import GateError
 from export.publishing.repository import file_digest, versions, withdraw_version
 from export.publishing.triton import SERVED_VERSIONS
 
-__all__ = ["check_members_stay", "rollback", "verify"]
+__all__ = ["answering_with", "check_members_stay", "rollback", "verify"]
 
 
 def _ensembles(repository: Path) -> list[ModelCard]:
@@ -31,16 +31,23 @@ def check_members_stay(repository: Path, name: str, number: int) -> None:
                 )
 
 
+def answering_with(repository: Path, name: str, number: int) -> list[str]:
+    """The ensembles whose newest version has this version as a member, as "NAME VERSION"."""
+    return [
+        f"{card.name} {card.version}"
+        for card in _ensembles(repository)
+        if (name, number) in [(m["name"], m["version"]) for m in card.architecture.config["members"]]
+    ]
+
+
 def rollback(repository: Path, name: str) -> int:
     """Withdraw the newest version of a model and of what belongs to it; returns its number.
 
     Refused while an ensemble answers with that version: withdraw the ensemble first.
     """
     present = versions(repository, name)
-    for card in _ensembles(repository) if present else ():
-        members = [(m["name"], m["version"]) for m in card.architecture.config["members"]]
-        if (name, present[-1]) in members:
-            raise GateError(f"{card.name} {card.version} answers with {name} {present[-1]}; roll it back first")
+    for ensemble in answering_with(repository, name, present[-1]) if present else ():
+        raise GateError(f"{ensemble} answers with {name} {present[-1]}; roll it back first")
     return withdraw_version(repository, name, f"{name}_attribution", f"{name}_combination")
 
 

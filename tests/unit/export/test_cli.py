@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
 import pytest
 
+from cardiomesh.cards import Artifact
 from export.cli import main
+from tests.cards import card_of
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -54,6 +57,22 @@ def test_mistakes_are_one_line(
     assert code == 2
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_verify_fails_where_a_file_is_not_its_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "m" / "1"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_text("weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    artifacts = {"m/1/model.onnx": Artifact(sha256=digest, bytes=7, precision="FP32")}
+    (folder / "card.json").write_text(card_of("m", artifacts=artifacts).model_dump_json())
+    assert _run(monkeypatch, "verify", "--repository", str(tmp_path)) == 0
+    assert "as recorded  m/1/model.onnx" in capsys.readouterr().out
+    (folder / "model.onnx").write_text("wEights")
+    assert _run(monkeypatch, "verify", "--repository", str(tmp_path)) == 1
+    assert "is not the file that the card of m 1 describes" in capsys.readouterr().err
 
 
 def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
