@@ -136,6 +136,11 @@ class Head(_Part):
         total = math.fsum(weights)
         return [w / total for w in weights]
 
+    def logit_at(self, statement: Statement, probability: float) -> float:
+        """The network's own logit of a class where its calibrated probability is this (sigmoid; between 0 and 1)."""
+        calibrated = math.log(probability / (1.0 - probability))
+        return (calibrated - statement.bias) * self.temperature / statement.scale
+
 
 def _sigmoid(x: float) -> float:
     """The logistic function without overflow at either end."""

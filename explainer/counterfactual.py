@@ -160,7 +160,7 @@ async def counterfactual(case: Case, max_steps: int = MAX_STEPS) -> Counterfactu
     morph = _Morph(case.ecg, case.segmentation.delineations, basis)
     threshold = case.statement.threshold
     side = -1.0 if case.probability >= threshold else 1.0
-    goal = _head(case).temperature * math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else 0.0
+    goal = _head(case).logit_at(case.statement, threshold) if 0 < threshold < 1 else 0.0
 
     here = await _look(case, morph, np.zeros(len(start)))
     longest, steps = _LONGEST, 1

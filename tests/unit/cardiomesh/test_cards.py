@@ -49,6 +49,8 @@ def test_each_class_has_its_own_line() -> None:
     first, second = head.model_copy(update={"classes": lines}).probabilities([2.0, 2.0])
     assert first == pytest.approx(1 / (1 + math.exp(-(3.0 * 2.0 / 2.0 - 1.0))))
     assert second == pytest.approx(1 / (1 + math.exp(-1.0)))
+    for statement, probability in zip(lines, (first, second), strict=True):
+        assert head.logit_at(statement, probability) == pytest.approx(2.0)
 
 
 def test_logits_of_another_model_are_refused() -> None:
