@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 import grpc
@@ -57,7 +58,12 @@ def build(settings: ExplainerSettings, telemetry: Telemetry) -> Application:
 
 
 def main() -> None:
-    """Run the explainer until told to stop."""
+    """Run the explainer until told to stop, or one of the commands of its fidelity harness."""
+    if sys.argv[1:2] and sys.argv[1] in ("evaluate", "basis"):
+        from explainer.evaluation.command import main as measure  # what the service itself never needs
+
+        measure(sys.argv[1:])
+        return
     settings = load_settings(ExplainerSettings, "explainer")
     os.nice(settings.niceness)  # numbers are crunched here, too: predictions come first
     run("explainer", settings, lambda telemetry: build(settings, telemetry))

@@ -53,7 +53,7 @@ class Case:
 
         Raises CardioMeshError when the gap is more than rounding: that graph explains another model.
         """
-        passed = await self.model.attribute(self.card, self.ecg, self._target(len(self.ecg)))
+        passed = await self.model.attribute(self.card, self.ecg, self.target(len(self.ecg)))
         gap = abs(probabilities(self.card, passed.logits)[self.index] - self.probability)
         if gap > MAX_PREDICTION_GAP:
             raise CardioMeshError(
@@ -70,7 +70,7 @@ class Case:
     async def gradients(self, variants: FloatArray) -> tuple[Logits, FloatArray]:
         """The same, and its gradient with respect to each variant, per millivolt, of the variants' shape."""
         flat = variants.reshape(-1, *variants.shape[2:])
-        passed = await self.model.attribute(self.card, flat, self._target(len(flat)))
+        passed = await self.model.attribute(self.card, flat, self.target(len(flat)))
         logit = passed.logits[:, self.index].reshape(variants.shape[:2]).mean(axis=1)
         gradient = passed.gradient.reshape(variants.shape) / variants.shape[1]
         return np.asarray(logit, dtype=np.float64), np.asarray(gradient, dtype=np.float32)
@@ -79,7 +79,8 @@ class Case:
         """What the served model itself says of another recording ``[windows, leads, samples]``."""
         return probabilities(self.card, await self.model.predict(self.card, ecg))[self.index]
 
-    def _target(self, count: int) -> FloatArray:
+    def target(self, count: int) -> FloatArray:
+        """Weights over all classes that pick this finding, ``[count, classes]``."""
         target = np.zeros((count, len(self.card.statements)), np.float32)
         target[:, self.index] = 1.0
         return target

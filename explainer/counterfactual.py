@@ -26,7 +26,7 @@ from explainer.withheld import Withheld
 
 __all__ = ["MAX_STEPS", "Counterfactual", "counterfactual", "lead_error"]
 
-MAX_STEPS: Final = 20
+MAX_STEPS: Final = 12
 #: Aimed beyond the threshold by this much (logit), and believed from this much on.
 _AIM: Final = 0.1
 _MARGIN: Final = 0.02
@@ -162,19 +162,14 @@ async def counterfactual(case: Case, max_steps: int = MAX_STEPS) -> Counterfactu
     side = -1.0 if case.probability >= threshold else 1.0
     goal = _head(case).logit_at(case.statement, threshold) if 0 < threshold < 1 else 0.0
 
-    here = await _look(case, morph, np.zeros(len(start)))
-    longest, steps = _LONGEST, 1
-    while side * (goal - here.logit) > -_MARGIN and steps < max_steps:
-        wanted = goal + side * _AIM - here.logit
-        there = await _look(case, morph, _next(here, start, wanted, longest, limit))
-        steps += 1
-        if side * (there.logit - here.logit) > 0:
-            here = there
-        else:  # a move that led away: half as far from the same place
-            longest /= 2
-    move = here.move
-    if side * (goal - here.logit) <= -_MARGIN:
-        move = await _shortest(case, morph, move, goal, side)
+    search = _Search(case, morph, start, limit, goal, side)
+    here, steps = await search.walk(np.zeros(len(start)), max_steps)
+    if not search.flipped(here.logit):  # caught in a fold of the network: once more from the way to the mean beat
+        shares = np.array([0.25, 0.5, 0.75, 1.0])
+        logits = await case.logits(np.stack([morph.changed(-share * start) for share in shares]))
+        again, more = await search.walk(-shares[int((side * logits).argmax())] * start, max_steps)
+        here, steps = max(here, again, key=lambda look: side * look.logit), steps + more
+    move = await search.shortest(here.move) if search.flipped(here.logit) else here.move
     return await _result(case, morph, move, start, basis, steps)
 
 
@@ -187,31 +182,57 @@ class _Look:
     slope: Array
 
 
-async def _look(case: Case, morph: _Morph, move: Array) -> _Look:
-    logit, gradient = await case.gradients(morph.changed(move)[None])
-    return _Look(move, float(logit[0]), morph.pulled_back(gradient[0]))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """The search of one flip: ``side`` is the direction in which the logit must cross ``goal``."""
 
+    case: Case
+    morph: _Morph
+    start: Array
+    limit: float
+    goal: float
+    side: float
 
-def _next(here: _Look, start: Array, wanted: float, longest: float, limit: float) -> Array:
-    """The shortest move that the linearisation takes to the goal, kept near to here and plausible."""
-    square = float(here.slope @ here.slope)
-    if square <= 0:
-        return here.move
-    step = here.slope * ((float(here.slope @ here.move) + wanted) / square) - here.move
-    length = float(np.linalg.norm(step))
-    reached = start + here.move + step * min(1.0, longest / max(length, 1e-12))
-    distance = float(reached @ reached)
-    return np.asarray(reached * math.sqrt(min(1.0, limit / distance)) - start)
+    def flipped(self, logit: float) -> bool:
+        """Whether the finding is called otherwise, with a margin for rounding."""
+        return self.side * (logit - self.goal) >= _MARGIN
 
+    async def walk(self, move: Array, max_steps: int) -> tuple[_Look, int]:
+        """Linearise, step, keep what leads nearer; a step that leads away is halved."""
+        here, longest, steps = await self._look(move), _LONGEST, 1
+        while not self.flipped(here.logit) and steps < max_steps:
+            there = await self._look(self._next(here, longest))
+            steps += 1
+            if self.side * (there.logit - here.logit) > 0:
+                here = there
+            else:
+                longest /= 2
+        return here, steps
 
-async def _shortest(case: Case, morph: _Morph, move: Array, goal: float, side: float) -> Array:
-    """The smallest share of a move that still flips, by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        logit = float((await case.logits(morph.changed(middle * move)[None]))[0])
-        low, high = (low, middle) if side * (goal - logit) <= -_MARGIN else (middle, high)
-    return high * move
+    async def shortest(self, move: Array) -> Array:
+        """The smallest share of a move that still flips, by bisection."""
+        low, high = 0.0, 1.0
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            logit = float((await self.case.logits(self.morph.changed(middle * move)[None]))[0])
+            low, high = (low, middle) if self.flipped(logit) else (middle, high)
+        return high * move
+
+    async def _look(self, move: Array) -> _Look:
+        logit, gradient = await self.case.gradients(self.morph.changed(move)[None])
+        return _Look(move, float(logit[0]), self.morph.pulled_back(gradient[0]))
+
+    def _next(self, here: _Look, longest: float) -> Array:
+        """The shortest move that the linearisation takes beyond the goal, kept near to here and plausible."""
+        square = float(here.slope @ here.slope)
+        if square <= 0:
+            return here.move
+        wanted = self.goal + self.side * _AIM - here.logit
+        step = here.slope * ((float(here.slope @ here.move) + wanted) / square) - here.move
+        length = float(np.linalg.norm(step))
+        reached = self.start + here.move + step * min(1.0, longest / max(length, 1e-12))
+        distance = float(reached @ reached)
+        return np.asarray(reached * math.sqrt(min(1.0, self.limit / distance)) - self.start)
 
 
 async def _result(case: Case, morph: _Morph, move: Array, start: Array, basis: BeatBasis, steps: int) -> Counterfactual:

@@ -18,7 +18,7 @@ from explainer.model import FloatArray
 __all__ = ["FIRST_STEPS", "MAX_ERROR", "Integrated", "integrated_gradients"]
 
 FIRST_STEPS: Final = 24
-MOST_STEPS: Final = 96
+MOST_STEPS: Final = 120
 #: Trapezoids halved at a time: two requests to the served graph.
 _HALVED: Final = 8
 #: Contributions must add up to the change of the logit within this share of it.

@@ -2,6 +2,7 @@
 
 A feature is one segment in all beats, in the leads of one territory. It is taken away by flattening it onto the line
 through the levels before the QRS complexes, with short ramps: a heart that lacks the wave, not a hole in the paper.
+aVR is computed from the changed I and II, as carts do.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ __all__ = [
     "KERNEL_WIDTH",
     "MIN_JACCARD",
     "MIN_R2",
+    "PERTURBATIONS",
     "RIDGE",
     "Feature",
     "Lime",
+    "design",
     "features_of",
     "fit",
     "jaccard",
     "lime",
+    "masks_of",
     "perturbed",
     "top",
 ]
 
-PERTURBATIONS: Final = 192
+PERTURBATIONS: Final = 144
 #: Each perturbation flattens this share of the features on average: near enough to the recording to be about it.
 FLATTENED: Final = 0.2
 #: Width of the kernel over the share of features flattened.
@@ -43,6 +47,8 @@ MIN_JACCARD: Final = 0.8
 #: A feature flattened on its own edges would leave a step; this many samples lead into it.
 _RAMP: Final = 2
 _TOP: Final = 5
+#: Recordings held in memory at a time.
+_AT_ONCE: Final = 16
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -75,7 +81,7 @@ def features_of(segmentation: Segmentation, leads: tuple[str, ...]) -> tuple[Fea
     return tuple(Feature(SEGMENTS[k], territory) for k in segmentation.present for territory in here)
 
 
-def _masks(features: tuple[Feature, ...], s: Segmentation, leads: tuple[str, ...]) -> npt.NDArray[np.float32]:
+def masks_of(features: tuple[Feature, ...], s: Segmentation, leads: tuple[str, ...]) -> npt.NDArray[np.float32]:
     """How much of each sample a feature takes away, ``[features, windows, leads, samples]``."""
     found = np.zeros((len(features), *s.baseline.shape), np.float32)
     kernel = np.ones(2 * _RAMP + 1) / (2 * _RAMP + 1)
@@ -89,10 +95,23 @@ def _masks(features: tuple[Feature, ...], s: Segmentation, leads: tuple[str, ...
     return found
 
 
-def perturbed(ecg: FloatArray, s: Segmentation, masks: npt.NDArray[np.float32], kept: BoolArray) -> FloatArray:
+def perturbed(case: Case, masks: npt.NDArray[np.float32], kept: BoolArray) -> FloatArray:
     """The recording with features flattened, ``[n, windows, leads, samples]``, for ``kept`` ``[n, features]``."""
+    leads = case.card.input.leads
     taken = np.tensordot((~kept).astype(np.float32), masks, axes=1)
-    return np.asarray(ecg + taken * (s.baseline - ecg), np.float32)
+    variants = np.asarray(case.ecg + taken * (case.segmentation.baseline - case.ecg), np.float32)
+    if {"I", "II", "aVR"} <= set(leads):
+        one, two, right = (leads.index(lead) for lead in ("I", "II", "aVR"))
+        change = (variants[:, :, one] - case.ecg[:, one] + variants[:, :, two] - case.ecg[:, two]) / 2
+        variants[:, :, right] = case.ecg[:, right] - change
+    return variants
+
+
+def design(count: int, features: int, rng: np.random.Generator) -> BoolArray:
+    """What is kept in each perturbation ``[count, features]``: every feature is flattened equally often."""
+    flattened = np.zeros((count, features), dtype=bool)
+    flattened[: round(FLATTENED * count)] = True
+    return ~rng.permuted(flattened, axis=0)
 
 
 def fit(
@@ -122,16 +141,13 @@ def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
 
 async def lime(case: Case, perturbations: int = PERTURBATIONS, seed: int = 0) -> Lime:
     """Fit the local linear model of one finding."""
-    s, leads = case.segmentation, case.card.input.leads
-    features = features_of(s, leads)
-    masks = _masks(features, s, leads)
-    rng = np.random.default_rng(seed)
-    kept = rng.random((perturbations, len(features))) >= FLATTENED
-    kept[0] = True
+    features = features_of(case.segmentation, case.card.input.leads)
+    masks = masks_of(features, case.segmentation, case.card.input.leads)
+    kept = design(perturbations, len(features), np.random.default_rng(seed))
     logits = np.empty(perturbations)
-    for start in range(0, perturbations, 16):  # memory: sixteen recordings at a time
-        some = slice(start, start + 16)
-        logits[some] = await case.logits(perturbed(case.ecg, s, masks, kept[some]))
+    for start in range(0, perturbations, _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        logits[some] = await case.logits(perturbed(case, masks, kept[some]))
     weights, r2 = fit(kept, logits)
     halves = [top(fit(kept[k::2], logits[k::2])[0]) for k in (0, 1)]
     return Lime(features, weights, r2, jaccard(*halves), perturbations)

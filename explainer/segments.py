@@ -35,12 +35,12 @@ class Territory:
     leads: tuple[str, ...]
 
 
+#: aVR is left out: it follows from I and II.
 TERRITORIES: Final = (
     Territory("septal", "septal", ("V1", "V2")),
     Territory("anterior", "anterior", ("V3", "V4")),
     Territory("lateral", "lateral", ("I", "aVL", "V5", "V6")),
     Territory("inferior", "inferior", ("II", "III", "aVF")),
-    Territory("cavity", "cavitária", ("aVR",)),
 )
 
 

@@ -43,6 +43,8 @@ class MethodVerdict(_Part):
     """All gates of one method; it is on when every one is passed."""
 
     gates: tuple[Gate, ...]
+    #: Measured beside them; decides nothing.
+    figures: dict[str, float] = {}
 
     @property
     def failed(self) -> tuple[Gate, ...]:

@@ -1,0 +1,1 @@
+"""The fidelity harness: are the explanations of a model true of that model? Numbers, gates, and a verdict."""
