@@ -61,6 +61,9 @@ class Counterfactual:
     steps: int
     #: Dimensions of the space that was searched.
     components: int
+    #: The typical beat of the first window, recorded and changed, mV ``[leads, samples]``.
+    beat_before: Array
+    beat_after: Array
 
 
 def _mixing() -> Array:
@@ -237,6 +240,8 @@ class _Search:
 
 async def _result(case: Case, morph: _Morph, move: Array, start: Array, basis: BeatBasis, steps: int) -> Counterfactual:
     changed = morph.changed(move)
+    median = case.segmentation.delineations[0].median
+    beat = median.millivolts if median is not None else np.zeros((len(STANDARD_LEADS), SAMPLES))
     probability = await case.served_probability(changed)
     threshold = case.statement.threshold
     difference = changed.astype(np.float64) - case.ecg
@@ -250,6 +255,8 @@ async def _result(case: Case, morph: _Morph, move: Array, start: Array, basis: B
         energy=float((difference**2).sum() / max(float((case.ecg.astype(np.float64) ** 2).sum()), 1e-12)),
         steps=steps,
         components=len(move),
+        beat_before=beat,
+        beat_after=beat + _MIXING @ basis.change(move),
     )
 
 

@@ -125,6 +125,8 @@ def counterfactual_part(
     part.sampling_rate = case.card.input.sampling_rate_hz
     part.window_starts.extend(window_starts)
     part.energy_changed = found.energy
+    part.beat_before = found.beat_before.astype("<f4").tobytes()
+    part.beat_after = found.beat_after.astype("<f4").tobytes()
     part.segments.extend(_segment_shares(by_segment[:, None], []))
     part.moved.extend(
         explainer_pb2.MovedMeasurement(

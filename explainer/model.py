@@ -35,7 +35,7 @@ class Model(Protocol):
         ...
 
     async def logits(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
-        """The same from the attribution graph: no explanation stands in the predictions' queue."""
+        """The same, asked so that no prediction waits for it."""
         ...
 
     async def attribute(self, card: ModelCard, ecg: FloatArray, target: FloatArray) -> AttributionPass:

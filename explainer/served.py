@@ -29,14 +29,28 @@ class ServedModel:
         self._infer: Hop[service_pb2.ModelInferRequest, service_pb2.ModelInferResponse] = Hop(
             "triton", stub.ModelInfer, telemetry
         )
+        self._statistics: Hop[service_pb2.ModelStatisticsRequest, service_pb2.ModelStatisticsResponse] = Hop(
+            "triton", stub.ModelStatistics, telemetry
+        )
+        #: Inferences of each prediction graph: by this process, and by others at the last look.
+        self._own: dict[str, int] = {}
+        self._others: dict[str, int] = {}
 
     async def predict(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
         """Raw logits of all heads ``[windows, classes]`` from the graph that answers requests."""
-        found = await self._ask(card, card.name, {card.input.name: ecg}, _heads(card))
-        return np.concatenate(found, axis=1)
+        return await self._predict(card, ecg)
 
     async def logits(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
-        """The same from the attribution graph."""
+        """The same for an explanation: from the prediction graph while nobody else asks it, else from the other.
+
+        The attribution graph has instances of its own that stand back from predictions, and costs more than twice
+        as much: it is where perturbations go as long as predictions are asked for.
+        """
+        if card.attribution is not None and await self._idle(card):
+            found = []
+            for start in range(0, len(ecg), BATCH):
+                found.append(await self._predict(card, ecg[start : start + BATCH]))
+            return np.concatenate(found)
         nothing = np.zeros((len(ecg), len(card.statements)), np.float32)
         return np.concatenate(await self._attribution(card, ecg, nothing, _heads(card)), axis=1)
 
@@ -45,6 +59,19 @@ class ServedModel:
         outputs = [*_heads(card), "gradient", "cam"]
         *logits, gradient, cam = await self._attribution(card, ecg, target, outputs)
         return AttributionPass(np.concatenate(logits, axis=1), gradient, cam)
+
+    async def _predict(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
+        found = await self._ask(card, card.name, {card.input.name: ecg}, _heads(card))
+        self._own[card.name] = self._own.get(card.name, 0) + len(ecg)
+        return np.concatenate(found, axis=1)
+
+    async def _idle(self, card: ModelCard) -> bool:
+        """Whether nobody else has asked the prediction graph since the last look."""
+        asked = service_pb2.ModelStatisticsRequest(name=card.name, version=str(card.version))
+        answer = await self._statistics(asked)
+        others = sum(model.inference_count for model in answer.model_stats) - self._own.get(card.name, 0)
+        before, self._others[card.name] = self._others.get(card.name), others
+        return bool(others == before)
 
     async def _attribution(
         self, card: ModelCard, ecg: FloatArray, target: FloatArray, outputs: Sequence[str]

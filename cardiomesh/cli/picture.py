@@ -7,6 +7,7 @@ from typing import Literal
 
 from cardiomesh import report
 from cardiomesh.cards import Urgency
+from cardiomesh.cli.picture_methods import METHOD_NAMES, methods_panel
 from cardiomesh.cli.picture_rules import rules_panel
 from cardiomesh.client import Analysis, Explanation
 from cardiomesh.errors import InvalidRequest
@@ -60,8 +61,9 @@ def draw(path: Path, title: str, result: Analysis, why: Explanation, language: L
             ),
             tuple(quality_reason(r.code, r.message, language) for r in result.quality.reasons),
         ),
-        attribution=_evidence(why),
+        attribution=_evidence(why, language),
         rules=_rules(why, result, language),
+        methods=methods_panel(why, _explained(why), language),
         from_cache=result.from_cache,
         language=language,
     )
@@ -73,11 +75,17 @@ def _rules(why: Explanation, result: Analysis, language: Language) -> report.Rul
     """The rules on the finding that was explained."""
     if why.rules is None:
         return None
-    codes = [part.finding_code for part in why.attributions] or [a.finding_code for a in why.rules.agreements]
-    finding = next((f for f in result.findings if f.code in codes[:1]), None)
+    finding = next((f for f in result.findings if f.code == _explained(why)), None)
     if finding is None:
         return rules_panel(why.rules, "", "", language)
     return rules_panel(why.rules, finding.code, finding.name if language == "en" else finding.name_pt, language)
+
+
+def _explained(why: Explanation) -> str:
+    """The first finding that was to be explained."""
+    codes = [part.finding_code for part in (*why.attributions, *why.limes, *why.missing) if part.finding_code]
+    codes += [agreement.finding_code for agreement in why.rules.agreements] if why.rules is not None else []
+    return codes[0] if codes else ""
 
 
 def _measurements(result: Analysis, language: Language) -> str:
@@ -98,7 +106,7 @@ def _measurements(result: Analysis, language: Language) -> str:
     )
 
 
-def _evidence(why: Explanation) -> report.Attribution | None:
+def _evidence(why: Explanation, language: Language) -> report.Attribution | None:
     """The first attribution by lead, all windows on one time axis; where windows overlap, contributions add up."""
     part = next((part for part in why.attributions if part.leads), None)
     if part is None:
@@ -106,5 +114,5 @@ def _evidence(why: Explanation) -> report.Attribution | None:
     rate = part.sampling_rate
     samples = round((max(part.window_starts) - min(part.window_starts)) * rate) + part.values.shape[-1]
     first = min(part.window_starts)
-    label = f"{part.finding_code} · {part.method.replace('_x_', ' × ')} · {part.model.name} v{part.model.version}"
+    label = f"{part.finding_code} · {METHOD_NAMES[language][part.method]} · {part.model.name} v{part.model.version}"
     return report.Attribution(part.at(rate, samples, first), rate, label, start=first, meaning="support")

@@ -148,6 +148,9 @@ class Counterfactual(Part):
     segments: tuple[SegmentShare, ...]
     moved: tuple[MovedMeasurement, ...]
     summary: dict[str, str]
+    #: The typical beat, recorded and changed, mV ``[leads, m]``; None when none was found.
+    beat_before: Floats | None = field(repr=False)
+    beat_after: Floats | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,5 +268,11 @@ def _counterfactual(found: explainer_pb2.Counterfactual, common: dict[str, Any])
         segments=_segments(found.segments),
         moved=tuple(MovedMeasurement(m.key, m.lead, m.unit, m.before, m.after, m.tolerances) for m in found.moved),
         summary=_texts(found.summary),
+        beat_before=_beat(found.beat_before, len(found.leads)),
+        beat_after=_beat(found.beat_after, len(found.leads)),
         **common,
     )
+
+
+def _beat(packed: bytes, leads: int) -> Floats | None:
+    return np.frombuffer(packed, "<f4").reshape(leads, -1) if packed else None

@@ -13,16 +13,23 @@ from cardiomesh.report.content import (
     SheetFinding,
     SheetQuality,
 )
+from cardiomesh.report.methods_content import Bar, BeatChange, ChangePanel, LimePanel, MethodsPanel, MovedRow
 from cardiomesh.report.reasons_content import Asked, ReportRow, RulesPanel, RuleState, TracedRule
 from cardiomesh.report.sheet import draw_sheet, save_sheet, sheet_bytes
 
 __all__ = [
     "Asked",
     "Attribution",
+    "Bar",
+    "BeatChange",
+    "ChangePanel",
     "Grade",
     "Heading",
     "LeadQuality",
+    "LimePanel",
+    "MethodsPanel",
     "ModelLabel",
+    "MovedRow",
     "ReportRow",
     "RuleState",
     "RulesPanel",

@@ -15,6 +15,7 @@ from cardiomesh.cards import Urgency
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.errors import FieldViolation, InvalidRequest
 from cardiomesh.language import LANGUAGES, Language
+from cardiomesh.report.methods_content import MethodsPanel
 from cardiomesh.report.reasons_content import RulesPanel
 
 __all__ = [
@@ -154,6 +155,8 @@ class Sheet:
     attribution: Attribution | None = None
     #: What the rules say; with it the sheet gets a second page below the first.
     rules: RulesPanel | None = None
+    #: What the methods that ask the model found; on the same second page.
+    methods: MethodsPanel | None = None
     from_cache: bool = False
     #: Printed after the research-use notice, which is always there.
     footnotes: tuple[str, ...] = ()

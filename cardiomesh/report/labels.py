@@ -65,6 +65,21 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Research use only. Not cleared as a medical device; not for diagnosis without a physician's over-read.",
         "Somente para pesquisa. Não registrado como dispositivo médico; não usar para diagnóstico sem revisão médica.",
     ),
+    "lime_title": ("What the model rests on: {finding}", "Em que o modelo se apoia: {finding}"),
+    "lime_key": (
+        "logit lost when this part is flattened to the baseline in all beats",
+        "logit perdido quando esta parte é aplanada à linha de base em todos os batimentos",
+    ),
+    "speaks_for": ("speaks for", "a favor"),
+    "speaks_against": ("speaks against", "contra"),
+    "change_title": ("What would have to be different: {finding}", "O que teria de ser diferente: {finding}"),
+    "change_key": (
+        "typical beat, {speed} mm/s, {gain} mm/mV: recorded (black), changed (blue, broken)",
+        "batimento típico, {speed} mm/s, {gain} mm/mV: registrado (preto), mudado (azul, tracejado)",
+    ),
+    "moved": ("Moved most: {items}", "Mais mudou: {items}"),
+    "moved_nothing": ("No measurement moved by more than its tolerance.", "Nenhuma medida mudou além da tolerância."),
+    "not_explained": ("Not explained", "Não explicado"),
     "rules_title": ("What the published criteria say", "O que dizem os critérios publicados"),
     "rules_on": ("Rules on {finding}", "Regras sobre {finding}"),
     "rules_more": ("{count} more", "mais {count}"),
@@ -96,6 +111,11 @@ class Words:
         """A decimal number, without trailing zeros."""
         text = f"{value:.{digits}f}"
         text = text.rstrip("0").rstrip(".") if "." in text else text
+        return text.replace(".", ",") if self._comma else text
+
+    def fixed(self, value: float, digits: int) -> str:
+        """A decimal number with all its digits, as in a column of figures."""
+        text = f"{value:.{digits}f}"
         return text.replace(".", ",") if self._comma else text
 
     def percent(self, value: float) -> str:

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from cardiomesh.errors import InvalidRequest
-from cardiomesh.report import layout, panels, reasons
+from cardiomesh.report import layout, methods, panels, reasons
 from cardiomesh.report.attribution import glow
 from cardiomesh.report.content import Grade, Sheet
 from cardiomesh.report.labels import Words
@@ -60,7 +60,7 @@ def draw_sheet(sheet: Sheet, dpi: float = 150) -> Figure:
     """
     words = Words(sheet.language)
     placement = layout.place(sheet)
-    pages = 1 if sheet.rules is None else 2
+    pages = 1 if sheet.rules is None and sheet.methods is None else 2
     figure = Figure(figsize=(PAGE[0] / _MM_PER_INCH, pages * PAGE[1] / _MM_PER_INCH), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     axes = _page(figure, 0, pages)
@@ -75,10 +75,13 @@ def draw_sheet(sheet: Sheet, dpi: float = 150) -> Figure:
     panels.draw_heading(axes, sheet, words)
     panels.draw_panel(axes, sheet, words)
     panels.draw_footer(axes, sheet, placement, words)
-    if sheet.rules is not None:
+    if pages == 2:
         below = _page(figure, 1, pages)
         panels.draw_heading(below, sheet, words)
-        reasons.draw_rules(below, sheet.rules, words)
+        if sheet.rules is not None:
+            reasons.draw_rules(below, sheet.rules, words, right_is_free=sheet.methods is None)
+        if sheet.methods is not None:
+            methods.draw_methods(below, sheet.methods, words)
         panels.draw_notice(below, words)
     return figure
 

@@ -11,6 +11,10 @@ __all__ = ["SERVED_VERSIONS", "attribution_config", "combination_config", "ensem
 
 #: Versions of a network that stay loaded.
 SERVED_VERSIONS: Final = 2
+_STANDS_BACK: Final = """\
+# Where the backend can (the embedded Triton), explanations stand back from predictions on the processor.
+parameters { key: "niceness" value: { string_value: "15" } }
+"""
 _GRAPH_INPUT: Final = 'input [\n  {{ name: "ecg" data_type: TYPE_FP32 dims: [ {leads}, {samples} ] }}{extra}\n]'
 
 
@@ -79,6 +83,7 @@ def attribution_config(name: str, leads: int, samples: int, heads: Mapping[str, 
     outputs |= {"cam": (frames,), "gradient": (leads, samples)}
     text = (
         _common(name, largest_batch=16, delay_us=500, instances=1)
+        + _STANDS_BACK
         + _GRAPH_INPUT.format(leads=leads, samples=samples, extra=extra)
         + "\n"
         + _outputs(outputs)

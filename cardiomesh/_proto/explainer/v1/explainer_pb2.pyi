@@ -578,6 +578,8 @@ class Counterfactual(_message.Message):
     SEGMENTS_FIELD_NUMBER: _builtins.int
     MOVED_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    BEAT_BEFORE_FIELD_NUMBER: _builtins.int
+    BEAT_AFTER_FIELD_NUMBER: _builtins.int
     found: _builtins.bool
     """Whether one was found that the served model itself confirms."""
     probability_before: _builtins.float
@@ -592,6 +594,10 @@ class Counterfactual(_message.Message):
     """Samples per second of the values, in Hz."""
     energy_changed: _builtins.float
     """Energy of the change over energy of the recording, 0 to 1."""
+    beat_before: _builtins.bytes
+    """The typical beat as recorded, float32 little-endian [leads, m], millivolts above the level before the QRS complex."""
+    beat_after: _builtins.bytes
+    """The same, changed."""
     @_builtins.property
     def leads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Lead order of the values."""
@@ -627,10 +633,12 @@ class Counterfactual(_message.Message):
         segments: _abc.Iterable[Global___SegmentShare] | None = ...,
         moved: _abc.Iterable[Global___MovedMeasurement] | None = ...,
         summary: Global___Text | None = ...,
+        beat_before: _builtins.bytes = ...,
+        beat_after: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["energy_changed", b"energy_changed", "found", b"found", "leads", b"leads", "moved", b"moved", "probability_after", b"probability_after", "probability_before", b"probability_before", "sampling_rate", b"sampling_rate", "segments", b"segments", "summary", b"summary", "threshold", b"threshold", "values", b"values", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_after", b"beat_after", "beat_before", b"beat_before", "energy_changed", b"energy_changed", "found", b"found", "leads", b"leads", "moved", b"moved", "probability_after", b"probability_after", "probability_before", b"probability_before", "sampling_rate", b"sampling_rate", "segments", b"segments", "summary", b"summary", "threshold", b"threshold", "values", b"values", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -171,6 +172,14 @@ def run_options(config: dict[str, Any]) -> ort.RunOptions | None:
     return options
 
 
+def niceness(config: dict[str, Any]) -> int:
+    """How far this model stands back from others on the processor, 0 to 19; NVIDIA's backend knows no such thing."""
+    text = config.get("parameters", {}).get("niceness", {"string_value": "0"})["string_value"]
+    if not re.fullmatch(r"1?\d", text):
+        raise CannotServe(f"parameter niceness: {text!r} is not a valid value")
+    return int(text)
+
+
 def graph_tensors(nodes: Sequence[Any]) -> dict[str, Tensor]:
     """Inputs or outputs of a session; a symbolic dimension is -1."""
     return {
@@ -202,6 +211,7 @@ class TritonPythonModel:
             raise CannotServe(f"there is no {model}")
         check_artifact(model)
         self._batched = config.get("max_batch_size", 0) > 0
+        os.nice(niceness(config))  # before the session, so that its threads inherit it
         self._session = ort.InferenceSession(str(model), session_options(config), providers=["CPUExecutionProvider"])
         self._run_options = run_options(config)
         inputs = declared(config["input"], self._batched)
