@@ -1,4 +1,4 @@
-"""The right half of the page of reasons: what the model rests on, and what would have to be different."""
+"""The lower half of the page of reasons: what the model rests on, and what would have to be different."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cardiomesh.report.labels import Words
 from cardiomesh.report.layout import MM_PER_SECOND, ROWS
 from cardiomesh.report.methods_content import BeatChange, ChangePanel, LimePanel, MethodsPanel
 from cardiomesh.report.panels import FAINT, INK, MUTED, WARNING, write
-from cardiomesh.report.reasons import RIGHT
+from cardiomesh.report.reasons import LOWER_LEFT, LOWER_RIGHT, Box
 from cardiomesh.report.text import fit, wrap
 
 __all__ = ["draw_methods"]
@@ -27,10 +27,10 @@ FOR: Final = "#1f5fa8"
 AGAINST: Final = "#b0641e"
 _BARS: Final = 8
 _BAR_ROW: Final = 4.4
-_LABEL_WIDTH: Final = 47.0
+_LABEL_WIDTH: Final = 50.0
 _VALUE_WIDTH: Final = 12.0
 #: One lead's place in the picture of the beat: width, height (mm).
-_CELL: Final = (31.0, 23.0)
+_CELL: Final = (31.0, 16.0)
 #: A gain that lets the largest deflection fit its cell (mm/mV), the first that does.
 _GAINS: Final = (10.0, 5.0, 2.5)
 _MOVED: Final = 6
@@ -39,42 +39,42 @@ _FROM_SECONDS: Final = 0.1
 
 
 def draw_methods(axes: Axes, panel: MethodsPanel, words: Words) -> None:
-    """Bars on top, the beat below them, and at the bottom what is missing."""
-    y = RIGHT.top
+    """Bars and what is missing on the left, the beat on the right."""
+    y = LOWER_LEFT.top
     if panel.lime is not None:
-        y = _draw_lime(axes, panel.lime, words, y) - 5.0
-    if panel.change is not None:
-        y = _draw_change(axes, panel.change, words, y) - 4.0
+        y = _draw_lime(axes, panel.lime, words, y) - 4.0
     if panel.missing:
         _draw_missing(axes, panel.missing, words, y)
+    if panel.change is not None:
+        _draw_change(axes, panel.change, words)
 
 
-def _title(axes: Axes, text: str, y: float) -> float:
-    write(axes, RIGHT.left, y, fit(text, RIGHT.width, 9, "bold"), 9, weight="bold")
-    axes.plot([RIGHT.left, RIGHT.right], [y - 1.8, y - 1.8], color=FAINT, linewidth=0.6)
+def _title(axes: Axes, box: Box, text: str, y: float) -> float:
+    write(axes, box.left, y, fit(text, box.width, 9, "bold"), 9, weight="bold")
+    axes.plot([box.left, box.right], [y - 1.8, y - 1.8], color=FAINT, linewidth=0.6)
     return y - 5.6
 
 
-def _paragraph(axes: Axes, text: str, y: float, size: float, lines: int, colour: str = INK) -> float:
-    for line in wrap(text, RIGHT.width, size, lines) if text else []:
-        write(axes, RIGHT.left, y, line, size, color=colour)
+def _paragraph(axes: Axes, box: Box, text: str, y: float, size: float, lines: int, colour: str = INK) -> float:
+    for line in wrap(text, box.width, size, lines) if text else []:
+        write(axes, box.left, y, line, size, color=colour)
         y -= 3.3
     return y
 
 
 def _draw_lime(axes: Axes, panel: LimePanel, words: Words, y: float) -> float:
-    y = _title(axes, words("lime_title", finding=panel.finding), y)
-    y = _paragraph(axes, panel.summary, y, 7, 2) - 0.6
+    y = _title(axes, LOWER_LEFT, words("lime_title", finding=panel.finding), y)
+    y = _paragraph(axes, LOWER_LEFT, panel.summary, y, 7, 2) - 0.6
     bars = panel.bars[:_BARS]
     largest = max((abs(bar.weight) for bar in bars), default=0.0) or 1.0
-    left = RIGHT.left + _LABEL_WIDTH + _VALUE_WIDTH
-    middle, half = (left + RIGHT.right) / 2, (RIGHT.right - left) / 2
+    left = LOWER_LEFT.left + _LABEL_WIDTH + _VALUE_WIDTH
+    middle, half = (left + LOWER_LEFT.right) / 2, (LOWER_LEFT.right - left) / 2
     write(axes, middle + 1.0, y, words("speaks_for"), 6, color=FOR)
     write(axes, middle - 1.0, y, words("speaks_against"), 6, color=AGAINST, ha="right")
     top = y - 1.4
     for bar in bars:
         y -= _BAR_ROW
-        write(axes, RIGHT.left, y, fit(bar.label, _LABEL_WIDTH - 2.0, 7), 7)
+        write(axes, LOWER_LEFT.left, y, fit(bar.label, _LABEL_WIDTH - 2.0, 7), 7)
         sign = "+" if bar.weight > 0 else "−"
         write(axes, left - 2.0, y, sign + words.fixed(abs(bar.weight), 2), 7, ha="right")
         length = half * bar.weight / largest
@@ -83,22 +83,23 @@ def _draw_lime(axes: Axes, panel: LimePanel, words: Words, y: float) -> float:
             Rectangle((middle, y - 0.6), length, 3.0, facecolor=colour, edgecolor="none", zorder=5, gid="lime-bar")
         )
     axes.plot([middle, middle], [top, y - 1.4], color=MUTED, linewidth=0.6)
-    y = _paragraph(axes, words("lime_key"), y - 4.6, 6, 1, MUTED)
-    return _paragraph(axes, panel.trust, y, 6, 1, WARNING if panel.poor else MUTED)
+    y = _paragraph(axes, LOWER_LEFT, words("lime_key"), y - 4.6, 6, 1, MUTED)
+    return _paragraph(axes, LOWER_LEFT, panel.trust, y, 6, 1, WARNING if panel.poor else MUTED)
 
 
-def _draw_change(axes: Axes, panel: ChangePanel, words: Words, y: float) -> float:
-    y = _title(axes, words("change_title", finding=panel.finding), y)
-    y = _paragraph(axes, panel.summary, y, 7, 3)
+def _draw_change(axes: Axes, panel: ChangePanel, words: Words) -> None:
+    y = _title(axes, LOWER_RIGHT, words("change_title", finding=panel.finding), LOWER_RIGHT.top)
+    y = _paragraph(axes, LOWER_RIGHT, panel.summary, y, 7, 2)
     if panel.beat is None:
-        return _paragraph(axes, panel.trust, y, 6, 1, MUTED)
+        _paragraph(axes, LOWER_RIGHT, panel.trust, y, 6, 1, MUTED)
+        return
     gain = _gain(panel.beat)
     y = _draw_beats(axes, panel.beat, gain, y - 1.0)
     key = words("change_key", speed=words.number(2 * MM_PER_SECOND), gain=words.number(gain))
-    y = _paragraph(axes, key, y - 3.2, 6, 1, MUTED)
+    y = _paragraph(axes, LOWER_RIGHT, key, y - 3.2, 6, 1, MUTED)
     items = "; ".join(f"{row.name} {row.values}" for row in panel.moved[:_MOVED])
-    y = _paragraph(axes, words("moved", items=items) if items else words("moved_nothing"), y - 0.4, 6.8, 3)
-    return _paragraph(axes, panel.trust, y, 6, 1, MUTED)
+    y = _paragraph(axes, LOWER_RIGHT, words("moved", items=items) if items else words("moved_nothing"), y - 0.2, 6.8, 2)
+    _paragraph(axes, LOWER_RIGHT, panel.trust, y, 6, 1, MUTED)
 
 
 def _gain(beat: BeatChange) -> float:
@@ -117,7 +118,7 @@ def _draw_beats(axes: Axes, beat: BeatChange, gain: float, top: float) -> float:
     at_zero = np.arange(last - first) / beat.sampling_rate * 2 * MM_PER_SECOND
     for row, leads in enumerate(ROWS):
         for column, lead in enumerate(leads):
-            x, y = RIGHT.left + column * (width + 0.5), top - (row + 1) * (height + 0.5)
+            x, y = LOWER_RIGHT.left + column * (width + 0.5), top - (row + 1) * (height + 0.5)
             _draw_cell(axes, x, y)
             k = STANDARD_LEADS.index(lead)
             before, after = (np.asarray(b[k, first:last], np.float64) for b in (beat.before, beat.after))
@@ -139,6 +140,6 @@ def _draw_cell(axes: Axes, x: float, y: float) -> None:
 
 def _draw_missing(axes: Axes, missing: tuple[str, ...], words: Words, y: float) -> None:
     text = f"{words('not_explained')}: " + "; ".join(missing)
-    for line in wrap(text, RIGHT.width, 6.3, max(1, min(6, int((y - RIGHT.bottom) / 3.0)))):
-        write(axes, RIGHT.left, y, line, 6.3, color=WARNING)
+    for line in wrap(text, LOWER_LEFT.width, 6.3, max(1, min(6, int((y - LOWER_LEFT.bottom) / 3.0)))):
+        write(axes, LOWER_LEFT.left, y, line, 6.3, color=WARNING)
         y -= 3.0

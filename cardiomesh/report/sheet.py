@@ -79,7 +79,7 @@ def draw_sheet(sheet: Sheet, dpi: float = 150) -> Figure:
         below = _page(figure, 1, pages)
         panels.draw_heading(below, sheet, words)
         if sheet.rules is not None:
-            reasons.draw_rules(below, sheet.rules, words, right_is_free=sheet.methods is None)
+            reasons.draw_rules(below, sheet.rules, words, whole_page=sheet.methods is None)
         if sheet.methods is not None:
             methods.draw_methods(below, sheet.methods, words)
         panels.draw_notice(below, words)

@@ -1,4 +1,4 @@
-"""The right half of the page of reasons: bars to scale, both beats in their cells, and what is missing in words."""
+"""The lower half of the page of reasons: bars to scale, both beats in their cells, and what is missing in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from cardiomesh import report
 from cardiomesh.errors import InvalidRequest
-from cardiomesh.report.reasons import RIGHT
+from cardiomesh.report.reasons import LOWER_RIGHT
 
 
 def beat(change: float) -> report.BeatChange:
@@ -37,16 +37,16 @@ def test_bars_are_to_scale_on_their_own_sides() -> None:
     assert bars[0].get_x() == bars[1].get_x()
 
 
-def test_everything_keeps_to_the_right_half_and_its_cells() -> None:
+def test_beats_keep_to_their_cells_whatever_their_size() -> None:
     axes = report.draw_sheet(sheet(panel(change=report.ChangePanel("MI", "", beat(-40.0), (), "")))).axes[1]
     beats = [line for line in axes.lines if len(line.get_xdata()) > 10]
     assert len(beats) == 24
     x = np.concatenate([line.get_xdata() for line in beats])
     y = np.concatenate([line.get_ydata() for line in beats])
-    assert (x >= RIGHT.left).all()
-    assert (x <= RIGHT.right + 0.1).all()
-    assert (y >= RIGHT.bottom).all()
-    assert (y <= RIGHT.top).all()
+    assert (x >= LOWER_RIGHT.left).all()
+    assert (x <= LOWER_RIGHT.right + 0.1).all()
+    assert (y >= LOWER_RIGHT.bottom).all()
+    assert (y <= LOWER_RIGHT.top).all()
 
 
 def test_what_is_missing_is_said() -> None:
