@@ -110,8 +110,10 @@ def measured(
     path = CACHE / f"measurements-{name}-{count}-{code_digest()}.npz"
     if not path.is_file():
         rows = []
-        for millivolts, rate in tqdm(recordings, total=count, desc=f"measure {name}"):
-            rows.append(measurements_of(Recording(STANDARD_LEADS, np.asarray(millivolts), rate, "signal")))
+        pairs = zip(recordings, patients, strict=True)
+        for (millivolts, rate), patient in tqdm(pairs, total=count, desc=f"measure {name}"):
+            recording = Recording(STANDARD_LEADS, np.asarray(millivolts), rate, "signal", patient=patient)
+            rows.append(measurements_of(recording))
         names = [(named.key, named.lead, named.value.unit) for named in rows[0]]
         values = [[math.nan if n.value.value is None else n.value.value for n in row] for row in rows]
         statuses = [[STATUSES.index(n.value.status) for n in row] for row in rows]
@@ -194,7 +196,7 @@ def table(data: Measured, only: Sequence[str]) -> None:
             continue
         states = [row[column].state for row in outcomes]
         met, untold = states.count(State.MET), states.count(State.NOT_EVALUABLE)
-        more = (ANY_1AVB,) if rule.id == "av_block_first_degree" else ()
+        more = (ANY_1AVB,) if "LPR" in rule.statements else ()
         for code in (*rule.statements, *more) or ("",):
             labelled = [code in codes for codes in data.labels]
             n = sum(labelled)
