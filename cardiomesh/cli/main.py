@@ -17,7 +17,8 @@ import typer
 from rich.console import Console
 
 from cardiomesh.cli import archive, show, tape
-from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation
+from cardiomesh.cli.watch import watch as keep_watch
+from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation, TlsFiles
 from cardiomesh.errors import (
     CardioMeshError,
     DeadlineExceeded,
@@ -40,6 +41,7 @@ from cardiomesh.local import (
     progress_table,
     status,
 )
+from cardiomesh.watch import Alarms, Baseline, Webhook
 
 __all__ = ["app", "main"]
 
@@ -68,10 +70,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 RepositoryOption = Annotated[Path, typer.Option(help="Model repository that Triton serves.")]
 
 
+def _tls() -> TlsFiles | None:
+    """TLS from CARDIOMESH_TLS_CA, and _CERTIFICATE with _KEY where the gateway asks its callers for one."""
+    ca, certificate, key = (os.environ.get(f"CARDIOMESH_TLS_{name}") for name in ("CA", "CERTIFICATE", "KEY"))
+    if not ca:
+        return None
+    return TlsFiles(Path(ca), Path(certificate) if certificate else None, Path(key) if key else None)
+
+
 def _connect(given: str, timeout: float = DEFAULT_TIMEOUT_S) -> Client:
     """A client of the gateway that was named, or of the embedded mesh with its development key."""
     if given:
-        return Client(given, timeout=timeout)
+        return Client(given, tls=_tls(), timeout=timeout)
     here = status().addresses.get("gateway", "")
     # An empty key leaves the choice to the environment, as for any other gateway.
     key = os.environ.get(API_KEY_VARIABLE) or (development_key(mesh_directory()) if here else "")
@@ -203,6 +213,41 @@ def status_command(as_json: JsonOption = False) -> None:
     else:
         show.status(out, now, default_runtime_dir())
     if now.state == "stopped":
+        raise typer.Exit(UNAVAILABLE)
+
+
+@app.command()
+def watch(
+    interval: Annotated[
+        float | None, typer.Option(min=1, help="Seconds between looks; without it there is one, for cron.")
+    ] = None,
+    webhook: Annotated[
+        str, typer.Option(envvar="CARDIOMESH_WEBHOOK", help='URL that gets {"text": …} when something changes.')
+    ] = "",
+    baseline: Annotated[
+        Path | None, typer.Option(help="File of earlier answers to the known ECG; learnt at first sight.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Model name; default: the gateway's.")] = "",
+    slower_than: Annotated[float, typer.Option(help="Milliseconds from which an analysis is too slow.")] = 2000.0,
+    cache: Annotated[bool, typer.Option(help="Whether there should be a result cache.")] = True,
+    as_json: JsonOption = False,
+    gateway: GatewayOption = "",
+    timeout: Annotated[float, typer.Option(help="Deadline of each call, in seconds.")] = 10.0,
+) -> None:
+    """Send a known ECG through the whole path; exit 3 when something is not well. Knocks as a clinician does."""
+    alarms = Alarms(Webhook(webhook), after=1 if interval is None else 2) if webhook else None
+    well = keep_watch(
+        lambda: _connect(gateway, timeout),
+        Baseline(baseline),
+        alarms,
+        out,
+        model=model,
+        slower_than_ms=slower_than,
+        with_cache=cache,
+        interval_s=interval,
+        as_json=as_json,
+    )
+    if not well:
         raise typer.Exit(UNAVAILABLE)
 
 

@@ -151,7 +151,7 @@ def test_every_alert_has_its_entry_in_the_runbook() -> None:
         assert f"#{anchor}" in anchors, f"docs/operations.md says nothing of {alert['alert']}"
 
 
-def test_the_helm_test_pod_reads_a_file_of_the_chart() -> None:
-    for script in ("smoke.py", "fetch_models.py"):
-        compile((CHART / "files" / script).read_text(encoding="utf-8"), script, "exec")
+def test_the_files_of_the_chart_are_there() -> None:
+    script = CHART / "files" / "fetch_models.py"
+    compile(script.read_text(encoding="utf-8"), script.name, "exec")
     assert Path(CHART / "files" / "prometheus-adapter.yaml").is_file()

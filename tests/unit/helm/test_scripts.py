@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import os
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ import pytest
 
 from cardiomesh.local import Addresses
 from helm.tools.models_manifest import write
+from helm.tools.render import parse, template
 from helm.tools.values import CHART
 
 FILES = CHART / "files"
@@ -126,19 +128,23 @@ def test_the_manifest_is_the_same_for_the_same_files(repository: Path) -> None:
 
 @pytest.mark.mesh
 def test_the_pod_of_helm_test_analyses_and_explains_on_a_real_mesh(addresses: Addresses) -> None:
-    done = subprocess.run(
-        [sys.executable, str(FILES / "smoke.py"), f"dns:///{addresses.gateway}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _test_pod(CARDIOMESH_GATEWAY=f"dns:///{addresses.gateway}")
     assert done.returncode == 0, done.stderr
     assert "explained" in done.stdout
 
 
 def test_the_pod_of_helm_test_fails_where_there_is_no_gateway() -> None:
-    done = subprocess.run(
-        [sys.executable, str(FILES / "smoke.py"), "127.0.0.1:1", "2"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode != 0
-    assert "Unavailable" in done.stderr or "DeadlineExceeded" in done.stderr
+    done = _test_pod("--timeout", "2", CARDIOMESH_GATEWAY="127.0.0.1:1")
+    assert done.returncode == 3
+    assert "UNAVAILABLE" in done.stdout or "DEADLINE_EXCEEDED" in done.stdout
+
+
+def _test_pod(*more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command that the chart gives it, and then some."""
+    (pod,) = [
+        o["spec"]["template"]["spec"]["containers"][0]
+        for o in parse(template("--set", "valkey.enabled=true"))
+        if o["kind"] == "Job" and o["metadata"]["name"].endswith("-test")
+    ]
+    command = [sys.executable, "-m", "cardiomesh.cli", *pod["command"][1:], *pod.get("args", []), *more]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)

@@ -121,7 +121,18 @@ def test_the_charts_environment_makes_a_mesh_with_certificates_on_every_hop(
         "CARDIOMESH_TLS_CERTIFICATE": str(tls.certificate),
         "CARDIOMESH_TLS_KEY": str(tls.key),
     }
-    script = [sys.executable, str(ROOT / "helm" / "cardiomesh" / "files" / "smoke.py"), here["gateway"], "20"]
+    script = [
+        sys.executable,
+        "-m",
+        "cardiomesh.cli",
+        "watch",
+        "--no-cache",
+        "--timeout",
+        "20",
+        "--slower-than",
+        "20000",
+    ]
+    script += ["--gateway", here["gateway"]]
 
     smoke["CARDIOMESH_API_KEY"] = "of-the-test"
     identities = tmp_path / "identities.json"
@@ -168,7 +179,7 @@ def test_the_charts_environment_makes_a_mesh_with_certificates_on_every_hop(
             stack.callback(process.terminate)
         deadline = time.monotonic() + 120
         while (done := ask(smoke)).returncode:
-            assert time.monotonic() < deadline, done.stderr[-500:] + (tmp_path / "gateway.log").read_text()[-1500:]
+            assert time.monotonic() < deadline, done.stdout[-500:] + (tmp_path / "gateway.log").read_text()[-1500:]
         assert "explained" in done.stdout
         # The gateway of this rendering asks its callers for a certificate, too.
         assert ask({"CARDIOMESH_TLS_CA": str(tls.ca)}).returncode
