@@ -3,8 +3,8 @@
 Run by ``make upgrade-rehearsal``. The old build is a commit of this repository, the new one the working tree. Two
 replicas of each service stand behind client-side balancing; one Triton and one Valkey stand behind them. A rollout
 replaces each replica as the chart does: the successor starts first and is ready, then the predecessor gets SIGTERM,
-goes on serving as "not ready", takes no new calls, finishes those in flight, and leaves. The store's tables are migrated
-before the first new gateway starts. Callers of both builds keep asking all the while; none may notice anything.
+goes on serving as "not ready", takes no new calls, finishes those in flight, and leaves. The store's tables are
+migrated before the first new gateway starts. Callers of both builds ask all the while, and none may notice anything.
 
 Not rehearsed: Triton's own replacement (docs/decisions/ops-rolling-triton.md), and DNS, which needs a cluster. Both
 builds serve the old build's models, because a chart's services are upgraded before its models are.
