@@ -96,6 +96,9 @@ def main() -> None:
     for folds, part in (("1-9", np.ones_like(new)), ("9", new)):
         print(row(f"rate-adjusted PR > 205 ms for 1AVB, folds {folds}", adjusted > 205, block & part, no_block & part))
     print(row("absent P waves, irregular, for AFIB", absent & uneven, has("AFIB"), ~has("AFIB")))
+    fluttering = np.isfinite(all_of(lambda m: m.rhythm.flutter_rate))
+    for folds, part in (("1-8", ~new), ("9", new)):
+        print(row(f"flutter waves for AFLT, folds {folds}", fluttering, has("AFLT") & part, ~has("AFLT") & part))
     ventricular = all_of(lambda m: m.rhythm.premature_ventricular_beats)
     print(row("a premature ventricular beat for PVC", ventricular >= 1, has("PVC", "BIGU", "TRIGU"), ~has("PVC")))
     early = all_of(lambda m: m.rhythm.premature_supraventricular_beats)

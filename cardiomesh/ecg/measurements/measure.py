@@ -23,13 +23,13 @@ def measure(recording: Recording, delineation: Delineation) -> Measurements:
         raise InvalidRequest.field("delineation", "is of another recording", "MISMATCH")
     rows = {name: row for row, name in enumerate(recording.leads)}
     beats = rhythm(recording, delineation)
-    leads = lead_measurements(delineation, rows)
+    leads = lead_measurements(delineation, rows, beats.p_waves)
     return Measurements(
         rhythm=beats,
         intervals=intervals(delineation, beats, recording.patient.age_years),
-        p_axis=axis(delineation, rows, "P"),
-        qrs_axis=axis(delineation, rows, "QRS"),
-        t_axis=axis(delineation, rows, "T"),
-        voltages=voltages(leads, p_terminal_force(delineation, rows)),
+        p_axis=axis(delineation, rows, "P", beats.p_waves),
+        qrs_axis=axis(delineation, rows, "QRS", beats.p_waves),
+        t_axis=axis(delineation, rows, "T", beats.p_waves),
+        voltages=voltages(leads, p_terminal_force(delineation, rows, beats.p_waves)),
         leads=leads,
     )

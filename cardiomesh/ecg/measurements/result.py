@@ -41,7 +41,8 @@ class Rhythm:
 
     ``rr_irregularity`` is the median difference of successive RR intervals over the median RR: robust against a
     single ectopic beat, near 0 in sinus rhythm. ``p_waves`` is the share of beats with a P wave, ABSENT when most
-    have none; ``atrial_rate`` is the rate of all P waves, ``blocked_p_waves`` counts those that no QRS complex
+    have none; ``flutter_rate`` is that of flutter waves, ABSENT when there are none; ``atrial_rate`` is the rate of
+    either; ``blocked_p_waves`` counts those that no QRS complex
     follows, ``dropped_beats`` the pauses that hold one. ``pr_scatter`` is the robust SD of PR from beat to beat.
     ``paced_beats`` is the share of beats that begin with a pacing spike.
     """
@@ -56,6 +57,7 @@ class Rhythm:
     rr_irregularity: Measurement
     beat_count: Measurement
     p_waves: Measurement
+    flutter_rate: Measurement
     atrial_rate: Measurement
     blocked_p_waves: Measurement
     dropped_beats: Measurement

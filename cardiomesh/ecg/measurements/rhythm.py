@@ -10,7 +10,7 @@ import numpy as np
 
 from cardiomesh.ecg.delineation import Delineation
 from cardiomesh.ecg.delineation.fuse import fused
-from cardiomesh.ecg.measurements import pacing
+from cardiomesh.ecg.measurements import flutter, pacing
 from cardiomesh.ecg.measurements.ectopy import beat_kinds, dropped_beats, irregular
 from cardiomesh.ecg.measurements.result import Beat, BeatKind, Rhythm
 from cardiomesh.ecg.measurements.values import Measurement, Status, absent, measured, not_evaluable
@@ -46,9 +46,24 @@ def _hidden(d: Delineation, irregularity: float) -> bool:
     return bool(len(room)) and float(np.median(room)) < _P_ROOM
 
 
-def _p_waves(d: Delineation, irregularity: float) -> Measurement:
+def _flutter_rate(d: Delineation, recording: Recording) -> Measurement:
+    """Rate of flutter waves between the QRS complexes."""
+    rows = [k for k, name in enumerate(recording.leads) if name in flutter.LEADS and d.usable[k]]
+    if not rows:
+        return not_evaluable("/min", f"needs one of the leads {', '.join(flutter.LEADS)}")
+    if d.samples < flutter.LEAST_SECONDS * d.sampling_rate:
+        return not_evaluable("/min", f"needs {flutter.LEAST_SECONDS:g} s")
+    found = flutter.oscillation(recording.millivolts[rows], d)
+    if flutter.is_flutter(found):
+        return measured(found.rate, "/min")
+    return absent("/min", "no regular oscillation between the QRS complexes")
+
+
+def _p_waves(d: Delineation, irregularity: float, flutter_rate: Measurement) -> Measurement:
     if not len(d.beats):
         return not_evaluable("1", "no beat was found")
+    if flutter_rate.value is not None:
+        return absent("1", f"flutter waves at {flutter_rate.value:.0f}/min")
     share = p_wave_share(d)
     if share >= MOST_BEATS:
         return measured(share, "1")
@@ -57,8 +72,10 @@ def _p_waves(d: Delineation, irregularity: float) -> Measurement:
     return absent("1", f"{share:.0%} of the beats have a P wave")
 
 
-def _atrial_rate(d: Delineation, p_waves: Measurement) -> Measurement:
-    """Rate of the P waves, conducted or not, from the median interval between them."""
+def _atrial_rate(d: Delineation, p_waves: Measurement, flutter_rate: Measurement) -> Measurement:
+    """Rate of the P waves, conducted or not, from the median interval between them; of the flutter waves instead."""
+    if flutter_rate.value is not None:
+        return flutter_rate
     if p_waves.status is not Status.MEASURED:
         return Measurement(None, "/min", p_waves.status, p_waves.reason)
     onset = np.concatenate([d.fused_p.onset, fused(d.blocked_p.onset, d.blocked_p.offset).onset])
@@ -113,7 +130,8 @@ def rhythm(recording: Recording, d: Delineation) -> Rhythm:
         return measured(float(value()), unit, loinc)
 
     irregularity = of_rr(lambda: np.median(steps) / np.median(rr), "1", 2)
-    p_waves = _p_waves(d, irregularity.value or 0.0)
+    flutter_rate = _flutter_rate(d, recording)
+    p_waves = _p_waves(d, irregularity.value or 0.0, flutter_rate)
     kinds = beat_kinds(d)
     spikes, paced = _pacing(d, recording)
 
@@ -134,7 +152,8 @@ def rhythm(recording: Recording, d: Delineation) -> Rhythm:
         rr_irregularity=irregularity,
         beat_count=measured(len(d.beats), "1") if d.usable.any() else not_evaluable("1", "no lead carries a signal"),
         p_waves=p_waves,
-        atrial_rate=_atrial_rate(d, p_waves),
+        flutter_rate=flutter_rate,
+        atrial_rate=_atrial_rate(d, p_waves, flutter_rate),
         blocked_p_waves=count(d.blocked_p.onset.shape[1]),
         dropped_beats=count(dropped_beats(d)),
         pr_scatter=_pr_scatter(d, p_waves),

@@ -14,7 +14,7 @@ from cardiomesh.ecg.delineation import Delineation, MedianBeat, WaveMarks
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.ecg.measurements.deflections import Deflection, QrsShape, notches, qrs_shape
 from cardiomesh.ecg.measurements.result import LeadMeasurements, Voltages
-from cardiomesh.ecg.measurements.values import Measurement, absent, measured, not_evaluable
+from cardiomesh.ecg.measurements.values import Measurement, Status, absent, measured, not_evaluable
 
 __all__ = ["axis", "lead_measurements", "voltages"]
 
@@ -54,6 +54,11 @@ def _from_line(y: FloatArray, first: float, last: float) -> FloatArray:
     return y - (first + (last - first) / (len(y) - 1) * np.arange(len(y)))
 
 
+def _no_p(p_waves: Measurement, unit: str) -> Measurement:
+    """What a value of the P wave is where the rhythm has none."""
+    return Measurement(None, unit, p_waves.status, p_waves.reason)
+
+
 def _two_parts(y: FloatArray) -> tuple[Measurement, Measurement, Measurement]:
     """The larger of the positive and the negative part, and both."""
     high, low = measured(max(0.0, float(y.max())), "mV"), measured(min(0.0, float(y.min())), "mV")
@@ -63,11 +68,12 @@ def _two_parts(y: FloatArray) -> tuple[Measurement, Measurement, Measurement]:
 class _Lead:
     """Measures one row of the median beat."""
 
-    def __init__(self, beat: MedianBeat, row: int, rate: float) -> None:
+    def __init__(self, beat: MedianBeat, row: int, rate: float, p_waves: Measurement) -> None:
         self.y = beat.millivolts[row]
         self.rate = rate
         self.row = row
         self.beat = beat
+        self.p_waves = p_waves
         onset, offset = float(beat.fused_qrs.onset[0]), float(beat.fused_qrs.offset[0])
         self.qrs_onset = max(0, round(onset))
         self.qrs_offset = offset
@@ -79,6 +85,9 @@ class _Lead:
 
     def p(self) -> tuple[Measurement, Measurement, Measurement, Measurement]:
         """Largest deflection, positive part, negative part, duration: from the line between the wave's ends."""
+        if self.p_waves.status is not Status.MEASURED:
+            none = _no_p(self.p_waves, "mV")
+            return none, none, none, _no_p(self.p_waves, "ms")
         onset, offset = self._ends(self.beat.p)
         y = _stretch(self.y, onset, offset)
         if len(y) < 3:
@@ -142,8 +151,8 @@ def _duration(wave: Deflection | None, name: str) -> Measurement:
     return absent("ms", f"no {name} wave in this lead") if wave is None else measured(wave.duration, "ms")
 
 
-def _measured_lead(name: str, beat: MedianBeat, row: int, rate: float) -> LeadMeasurements:
-    lead = _Lead(beat, row, rate)
+def _measured_lead(name: str, beat: MedianBeat, row: int, rate: float, p_waves: Measurement) -> LeadMeasurements:
+    lead = _Lead(beat, row, rate, p_waves)
     shape = lead.shape
     p, p_positive, p_negative, p_duration = lead.p()
     t, t_positive, t_negative, t_duration = lead.t()
@@ -192,8 +201,11 @@ def _unmeasured_lead(name: str, reason: str) -> LeadMeasurements:
     return LeadMeasurements(name, **values)
 
 
-def lead_measurements(d: Delineation, rows: Mapping[str, int]) -> dict[str, LeadMeasurements]:
-    """All twelve leads; ``rows`` says which row of the delineation each recorded lead is."""
+def lead_measurements(d: Delineation, rows: Mapping[str, int], p_waves: Measurement) -> dict[str, LeadMeasurements]:
+    """All twelve leads; ``rows`` says which row of the delineation each recorded lead is.
+
+    Where ``p_waves`` is not measured, neither is the P wave of a lead.
+    """
     measurements = {}
     for name in STANDARD_LEADS:
         row = rows.get(name)
@@ -204,17 +216,19 @@ def lead_measurements(d: Delineation, rows: Mapping[str, int]) -> dict[str, Lead
         elif d.median is None:
             measurements[name] = _unmeasured_lead(name, "no beat was found")
         else:
-            measurements[name] = _measured_lead(name, d.median, row, d.sampling_rate)
+            measurements[name] = _measured_lead(name, d.median, row, d.sampling_rate, p_waves)
     return measurements
 
 
-def axis(d: Delineation, rows: Mapping[str, int], wave: str) -> Measurement:
+def axis(d: Delineation, rows: Mapping[str, int], wave: str, p_waves: Measurement) -> Measurement:
     """Frontal axis of P, QRS or T in degrees (-180, 180]: direction of the wave's mean vector, from leads I and II."""
     missing = [name for name in ("I", "II") if name not in rows or not d.usable[rows[name]]]
     if missing:
         return not_evaluable("deg", f"needs lead {' and '.join(missing)}")
     if d.median is None:
         return not_evaluable("deg", "no beat was found")
+    if wave == "P" and p_waves.status is not Status.MEASURED:
+        return _no_p(p_waves, "deg")
     beat = d.median
     marks = {"P": beat.fused_p, "QRS": beat.fused_qrs, "T": beat.fused_t}[wave]
     one, two = (_stretch(beat.millivolts[rows[n]], float(marks.onset[0]), float(marks.offset[0])) for n in ("I", "II"))
@@ -252,13 +266,15 @@ def voltages(leads: Mapping[str, LeadMeasurements], v1_terminal: Measurement) ->
     )
 
 
-def p_terminal_force(d: Delineation, rows: Mapping[str, int]) -> Measurement:
+def p_terminal_force(d: Delineation, rows: Mapping[str, int], p_waves: Measurement) -> Measurement:
     """Depth times duration of the negative end of the P wave in V1 (Morris 1964), mV.ms; ABSENT without one."""
     row = rows.get("V1")
     if row is None or not d.usable[row]:
         return not_evaluable("mV.ms", "needs lead V1")
     if d.median is None:
         return not_evaluable("mV.ms", "no beat was found")
+    if p_waves.status is not Status.MEASURED:
+        return _no_p(p_waves, "mV.ms")
     onset, offset = float(d.median.fused_p.onset[0]), float(d.median.fused_p.offset[0])
     y = _stretch(d.median.millivolts[row], onset, offset)
     if len(y) < 3:

@@ -145,3 +145,42 @@ def test_a_slow_recording_tells_nothing_about_spikes() -> None:
     found = rhythm(ecg(rate=250.0).millivolts, 250.0)
     assert found.pacing_spikes.status is found.paced_beats.status is Status.NOT_EVALUABLE
     assert "450" in found.paced_beats.reason
+
+
+def with_flutter(rate: float, height: float = 0.35, seconds: float = 10.0) -> Volts:
+    """Beats at 70/min without P waves over a sawtooth of ``rate`` waves a minute, ``height`` mV from top to bottom."""
+    x = ecg(rr=60 / 70, p=0.0, seconds=seconds).millivolts
+    x[[1, 2, 5, 6]] += height * (np.arange(x.shape[1]) / RATE * rate / 60 % 1 - 0.5)
+    return x
+
+
+@pytest.mark.parametrize("rate", [240, 280, 310])
+def test_flutter_waves_have_a_rate_and_there_are_no_p_waves(rate: int) -> None:
+    x = with_flutter(rate)
+    m = measure(Recording(STANDARD_LEADS, x, RATE, "test"), delineate(x, RATE))
+    assert number(m.rhythm.flutter_rate) == pytest.approx(rate, abs=4)
+    assert number(m.rhythm.atrial_rate) == pytest.approx(rate, abs=4)
+    for value in (m.rhythm.p_waves, m.intervals.pr, m.leads["II"].p, m.p_axis, m.voltages.p_terminal_force_v1):
+        assert value.status is Status.ABSENT
+        assert "flutter" in value.reason
+
+
+@pytest.mark.parametrize(("rate", "height"), [(180, 0.35), (420, 0.35), (280, 0.05)])
+def test_what_is_too_slow_too_fast_or_too_small_is_no_flutter(rate: int, height: float) -> None:
+    assert rhythm(with_flutter(rate, height)).flutter_rate.status is Status.ABSENT
+
+
+@pytest.mark.parametrize("rr", [0.5, 0.84, 1.2])
+def test_sinus_rhythm_is_no_flutter(rr: float) -> None:
+    assert rhythm(ecg(rr=rr).millivolts).flutter_rate.status is Status.ABSENT
+
+
+def test_flutter_is_not_told_without_its_leads_or_from_a_short_recording() -> None:
+    x = with_flutter(280)
+    names = tuple(name for name in STANDARD_LEADS if name not in ("II", "III", "aVF", "V1"))
+    rows = [STANDARD_LEADS.index(name) for name in names]
+    found = measure(Recording(names, x[rows], RATE, "test"), delineate(x[rows], RATE)).rhythm.flutter_rate
+    assert found.status is Status.NOT_EVALUABLE
+    assert "II" in found.reason
+    short = rhythm(with_flutter(280, seconds=4.0)).flutter_rate
+    assert short.status is Status.NOT_EVALUABLE
