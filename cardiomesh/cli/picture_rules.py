@@ -8,6 +8,7 @@ from typing import Final, Literal
 from cardiomesh import report
 from cardiomesh.cards import Urgency
 from cardiomesh.client import Criterion, Rule, RuleEvaluation
+from cardiomesh.ecg.statements import taxonomy
 from cardiomesh.language import Language
 
 __all__ = ["rules_panel"]
@@ -27,7 +28,9 @@ def rules_panel(found: RuleEvaluation, code: str, name: str, language: Language)
     """The report, and the trace of every rule that speaks to the finding ``code``."""
     held = next((a for a in found.agreements if a.finding_code == code), None)
     decisive = {*held.supporting, *held.contradicting} if held else set()
-    rules = [rule for rule in found.rules if code in rule.statements or rule.id in decisive]
+    entry = taxonomy().get(code)
+    about = {code, entry.superclass if entry else code}
+    rules = [rule for rule in found.rules if about.intersection(rule.statements) or rule.id in decisive]
     rules.sort(key=lambda rule: rule.id not in decisive)
     return report.RulesPanel(
         report=tuple(
@@ -39,7 +42,8 @@ def rules_panel(found: RuleEvaluation, code: str, name: str, language: Language)
             )
             for line in found.report
         ),
-        finding=f"{code} · {name}",
+        finding=code,
+        name=name,
         agreement=_AGREEMENTS.get(held.agreement, "") if held else "",
         traced=tuple(_traced(rule, found, language) for rule in rules),
     )

@@ -108,7 +108,9 @@ def _draw_report(pen: _Pen, rows: Sequence[ReportRow], words: Words) -> None:
 def _draw_agreement(pen: _Pen, panel: RulesPanel, words: Words) -> None:
     verdict = words(f"agreement_{panel.agreement}") if panel.agreement else ""
     room = pen.box.width - width_mm(verdict, 7.5, "bold") - 4.0
-    title = fit(words("rules_on", finding=panel.finding), room, 10, "bold")
+    title = words("rules_on", finding=f"{panel.finding} · {panel.name}")
+    if width_mm(title, 10, "bold") > room:
+        title = fit(words("rules_on", finding=panel.finding), room, 10, "bold")
     pen.text(title, 10, weight="bold")
     if panel.agreement:
         colour = _AGREEMENT_COLOURS[panel.agreement]

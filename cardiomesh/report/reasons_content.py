@@ -58,7 +58,9 @@ class RulesPanel:
     """What the rules say: the report on the whole recording, and the trace on the explained finding."""
 
     report: tuple[ReportRow, ...]
+    #: Code of the finding, and its name.
     finding: str
+    name: str
     #: Of rules and model; nothing where the prediction is not known.
     agreement: Literal["", "supports", "contradicts", "silent"]
     traced: tuple[TracedRule, ...]

@@ -28,7 +28,7 @@ def panel(rows: int, rules: int, agreement: Any = "contradicts") -> RulesPanel:
         Asked(LONG, "V1 0.12✓, V2 0.31✓, V3 0.28✓, V4 0.10", list(RuleState)[k % 3], k % 4) for k in range(9)
     )
     traced = tuple(TracedRule(LONG, list(RuleState)[k % 3], criteria, LONG, "") for k in range(rules))
-    return RulesPanel(report, "CODE · " + LONG, agreement, traced)
+    return RulesPanel(report, "CODE", LONG, agreement, traced)
 
 
 @pytest.fixture
