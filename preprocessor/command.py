@@ -51,8 +51,9 @@ def inspect(
     """Say what a file is, what is in it, how fit it is, and what it measures."""
     with _decoder() as decode:
         found = inspect_recording(_input(file), decode)
-    # What could not be analysed is not measured either: a number on it would be a guess.
-    measured = () if found.problems else measurements_of(found.recording)
+    # What is unfit is not measured: a number on it would be a guess. Where leads are missing, the others are.
+    unfit = {problem.reason for problem in found.problems} - {"MISSING_LEADS"}
+    measured = () if unfit or not found.recording.leads else measurements_of(found.recording)
     if as_json:
         print(json.dumps(found.to_json() | {"measurements": list(map(_plain, measured))}, ensure_ascii=False))
     else:

@@ -79,7 +79,9 @@ def check_leads(leads: Sequence[str]) -> None:
 def _missing(leads: Sequence[str]) -> Iterator[FieldViolation]:
     missing = missing_leads(leads)
     if missing:
-        yield FieldViolation(f"{_FIELD}.leads", f"missing {', '.join(missing)}", "MISSING_LEADS")
+        yield FieldViolation(
+            f"{_FIELD}.leads", f"missing {', '.join(missing)}; no model answers without them", "MISSING_LEADS"
+        )
 
 
 def _sample_violations(recording: Recording) -> Iterator[FieldViolation]:

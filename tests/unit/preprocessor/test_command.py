@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cardiomesh.ecg.leads import STANDARD_LEADS
 from tests.unit.preprocessor.decoding.writers import cardiosoft
 from tests.unit.preprocessor.recordings import heart, wfdb
 
@@ -53,6 +54,21 @@ def test_json_has_the_same_and_more(tmp_path: Path) -> None:
     assert (found["title"], found["sampling_rate"], found["unit"]) == ("GE CardioSoft XML", 500, "mV")
     assert found["median_beat"] == {"leads": found["leads"], "samples": 600, "sampling_rate": 500}
     assert {m["key"] for m in found["measurements"]} > {"rhythm.heart_rate", "intervals.qtc_fridericia"}
+
+
+def test_what_a_missing_lead_leaves_is_measured_and_what_needs_it_is_not_evaluable(tmp_path: Path) -> None:
+    file, leads = tmp_path / "eleven.csv", [lead for lead in STANDARD_LEADS if lead != "V5"]
+    rows = [STANDARD_LEADS.index(lead) for lead in leads]
+    table = ["time [s]," + ",".join(f"{lead} [uV]" for lead in leads)]
+    table += [f"{k / 500:.3f}," + ",".join(map(str, row)) for k, row in enumerate(heart()[rows].T)]
+    file.write_text("\n".join(table))
+    found = json.loads(cardiomesh("inspect", file, "--json").stdout)
+    assert [problem["reason"] for problem in found["problems"]] == ["MISSING_LEADS"]
+    assert not found["analysable"]
+    measured = {(m["key"], m["lead"]): m for m in found["measurements"]}
+    assert measured["rhythm.heart_rate", ""]["value"] == pytest.approx(75, abs=1)
+    assert measured["voltages.r_v5", ""]["status"] == "not_evaluable"
+    assert "V5" in measured["voltages.r_v5", ""]["reason"]
 
 
 @pytest.mark.parametrize(

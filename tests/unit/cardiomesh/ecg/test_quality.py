@@ -112,3 +112,11 @@ def test_an_electrode_that_moves_shows_in_what_its_lead_alone_has(ecg: Volts) ->
     quality = graded(ecg)
     assert "UNRELATED" in codes(quality, "V3")
     assert "UNRELATED" not in codes(quality, "V5")
+
+
+@pytest.mark.parametrize("factor", [10.0, 20.0])
+def test_a_scale_that_is_too_large_never_passes_without_a_word(ecg: Volts, factor: float) -> None:
+    quality = graded(ecg * factor)
+    assert {reason.code for reason in quality.reasons} & {"HIGH_AMPLITUDE", "COARSE_RESOLUTION"}
+    assert quality.grade is not Grade.A
+    assert not graded(ecg).reasons
