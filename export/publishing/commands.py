@@ -55,9 +55,9 @@ def publish(
     from export.training.ptbxl import load_ptbxl
 
     records = load_ptbxl(data, cache=runs / "cache")
+    external = _external(data, robustness, ludb)
     for name in model:
         source = checkpoint or runs / f"{name}-s1" / "checkpoint.pt"
-        external = _external(data, robustness, ludb)
         _say(run(name, source, records, repository, external, attribution, version, overwrite))
 
 
@@ -76,8 +76,9 @@ def recalibrate(
     from export.training.ptbxl import load_ptbxl
 
     records = load_ptbxl(data, cache=runs / "cache")
+    external = _external(data, robustness, ludb)
     for name in model:
-        _say(run(name, records, repository, _external(data, robustness, ludb), version, overwrite))
+        _say(run(name, records, repository, external, version, overwrite))
 
 
 def ensemble(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cardiomesh.cards import Metric, ModelCard
 from export.training.ptbxl import Records, read_microvolts
 from export.training.settings import VALIDATION_FOLD
 from export.validation.evaluate import Evaluation
-from export.validation.report import Report, report_on
+from export.validation.report import Report, Spoilt, report_on
 from export.validation.scoring import Scorer
 from export.validation.sources import ludb_source, records_source
 
@@ -25,6 +25,8 @@ class External:
     ptbxl: Path | None = None
     robust: bool = False
     ludb: Path | None = None
+    #: Spoilt recordings, kept for the next model.
+    spoilt: Spoilt = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def measure(card: ModelCard, model: Scorer, records: Records, external: External
         (VALIDATION_FOLD,),
         lambda: read_microvolts(external.ptbxl, records.select((VALIDATION_FOLD,)).table),
     )
-    report = report_on(card, model, source, external.robust)
+    report = report_on(card, model, source, external.robust, external.spoilt)
     data = f"PTB-XL fold {VALIDATION_FOLD}, {report.evaluation.records} records"
     command = f"{base} --fold {VALIDATION_FOLD}"
     metrics = [*_metrics(report.evaluation, data, command), *_changes(report, data, f"{command} --robustness")]

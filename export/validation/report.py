@@ -26,7 +26,7 @@ from export.validation.sources import Source, ludb_source, ptbxl_source
 from export.validation.subgroups import Subgroup, subgroups
 from export.validation.tables import print_effects, print_evaluation, print_subgroups, report_console
 
-__all__ = ["Question", "Report", "Served", "evaluate_published", "report_on"]
+__all__ = ["Question", "Report", "Served", "Spoilt", "evaluate_published", "report_on"]
 
 Spoilt = dict[str, tuple[npt.NDArray[np.float32], float]]
 
