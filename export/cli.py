@@ -9,7 +9,7 @@ import typer
 
 from cardiomesh.errors import CardioMeshError
 from export.compression.commands import parity, prune, quantise
-from export.formats.commands import checkpoint, coreml, litert
+from export.formats.commands import checkpoint, coreml, litert, tensorrt
 from export.options import DataOption, ModelOption, RunsOption
 from export.publishing.commands import ensemble, publish, recalibrate, rollback, verify
 from export.validation.commands import evaluate
@@ -97,7 +97,7 @@ def onnx(
 
 for command in (
     *(prune, quantise, parity),
-    *(checkpoint, litert, coreml),
+    *(checkpoint, litert, coreml, tensorrt),
     *(publish, recalibrate, ensemble, rollback, verify, evaluate),
 ):
     app.command()(command)

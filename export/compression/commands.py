@@ -16,7 +16,7 @@ __all__ = ["parity", "prune", "quantise"]
 def prune(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint of the network to prune.")],
     out: Annotated[Path, typer.Option(help="Checkpoint to write; fine-tune it with train --initial.")],
-    channels: Annotated[float, typer.Option(help="Share of the cost of all bottleneck channels to keep.")] = 0.6,
+    channels: Annotated[float, typer.Option(help="Share of the cost of all bottleneck channels to keep.")] = 0.75,
     heads: Annotated[float, typer.Option(help="Share of the attention heads to keep.")] = 0.5,
     units: Annotated[float, typer.Option(help="Share of the feed-forward units to keep.")] = 0.36,
     records: Annotated[int, typer.Option(help="Training recordings on which importance is measured.")] = 512,

@@ -34,7 +34,7 @@ Kept = tuple[tuple[int, ...], ...]
 class Cut:
     """Which share of what the units of each kind cost stays, in (0, 1]."""
 
-    bottleneck_channels: float = 0.6
+    bottleneck_channels: float = 0.75
     kept_heads: float = 0.5
     feed_forward_units: float = 0.36
 

@@ -7,7 +7,14 @@ from typing import Final
 
 from export.formats.combine import Member
 
-__all__ = ["SERVED_VERSIONS", "attribution_config", "combination_config", "ensemble_config", "prediction_config"]
+__all__ = [
+    "SERVED_VERSIONS",
+    "attribution_config",
+    "combination_config",
+    "ensemble_config",
+    "prediction_config",
+    "tensorrt_config",
+]
 
 #: Versions of a network that stay loaded.
 SERVED_VERSIONS: Final = 2
@@ -139,3 +146,23 @@ def ensemble_config(
         + "\n  ]\n}\n"
     )
     return {"config.pbtxt": text}
+
+
+def tensorrt_config(
+    name: str, version: int, largest_batch: int, leads: int, samples: int, heads: Mapping[str, int]
+) -> dict[str, str]:
+    """``configs/tensorrt.pbtxt``: the engine of one version, read under ``--model-config-name=tensorrt``."""
+    text = (
+        f'name: "{name}"\nbackend: "tensorrt"\ndefault_model_filename: "model.plan"\n'
+        f"max_batch_size: {largest_batch}\n"
+        "# Only the version whose engine was built: the others hold ONNX files alone.\n"
+        f"version_policy: {{ specific {{ versions: [ {version} ] }} }}\n"
+        "dynamic_batching { max_queue_delay_microseconds: 500 }\n"
+        "instance_group [ { kind: KIND_GPU count: 1 } ]\n"
+        + _GRAPH_INPUT.format(leads=leads, samples=samples, extra="")
+        + "\n"
+        + _outputs({head: (count,) for head, count in heads.items()})
+        + "\n"
+        + _warm_up({"ecg": (leads, samples)}, (1, min(8, largest_batch)))
+    )
+    return {"configs/tensorrt.pbtxt": text}
