@@ -88,7 +88,8 @@ METRICS: Final[dict[str, MetricSpec]] = {
         "histogram", "ms", "Duration of one transaction of the audit trail, many calls in it.", (), _LATENCY_MS
     ),
     "audit_waiting": MetricSpec("gauge", "{call}", "Calls that wait for their audit record."),
-    "audit_journaled": MetricSpec("gauge", "1", "Whether records wait in the local journal."),
+    "audit_unshipped": MetricSpec("gauge", "{record}", "Records that only the local journal has."),
+    "audit_failures": MetricSpec("counter", "{transaction}", "Transactions of the audit trail that failed."),
     "recordings": MetricSpec(
         "counter", "{recording}", "Recordings prepared.", ("cardiomesh.format", "cardiomesh.quality_grade")
     ),

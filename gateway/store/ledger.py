@@ -81,8 +81,9 @@ class Ledger:
         self._tasks: list[asyncio.Task[None]] = []
         #: Answers that only the journal has, by result id: they must be found all the same.
         self._unshipped: dict[str, tuple[str, bytes]] = {}
+        self._in_journal = 0
         telemetry.gauge("audit_waiting", self._queue.qsize)
-        telemetry.gauge("audit_journaled", lambda: int(bool(self._journal)))
+        telemetry.gauge("audit_unshipped", lambda: self._in_journal)
 
     async def write(self, entry: Entry) -> None:
         """Return when the entry is durable; Unavailable when it cannot be made so."""
@@ -167,6 +168,7 @@ class Ledger:
         except OSError:
             log.exception("the audit journal cannot be written")
             return False
+        self._in_journal += len(entries)
         for entry in entries:
             if entry.answer is not None:
                 self._unshipped[entry.answer.result_id] = (entry.record.tenant, entry.answer.answer)
@@ -186,6 +188,8 @@ class Ledger:
             if not await self._committed(taken[first : first + _MOST_AT_ONCE]):
                 return
         await asyncio.to_thread(self._journal.shipped)
+        # An earlier process may have left more than this one has counted.
+        self._in_journal = max(0, self._in_journal - len(taken))
         for entry in taken:
             if entry.answer is not None:
                 self._unshipped.pop(entry.answer.result_id, None)
@@ -199,6 +203,7 @@ class Ledger:
                 await self._append(connection, entries)
         except _FAILURES:
             self._breaker.failed()
+            self._telemetry.count("audit_failures")
             log.exception("the audit trail cannot be written")
             return False
         self._breaker.succeeded()

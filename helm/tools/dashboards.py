@@ -106,6 +106,25 @@ MESH: Final = (
         ((_rate("cardiomesh_cache_lookups_total", "cardiomesh_cache"), "{{cardiomesh_cache}}"),),
     ),
     Panel(
+        "Recordings by quality",
+        "reqps",
+        ((_rate("cardiomesh_recordings_total", "cardiomesh_quality_grade"), "{{cardiomesh_quality_grade}}"),),
+    ),
+    Panel(
+        "Audit: one transaction, p99",
+        "ms",
+        ((_quantile(0.99, "cardiomesh_audit_commit_duration_milliseconds", ""), "p99"),),
+        "Many calls share one.",
+    ),
+    Panel(
+        "Audit: records not in the store yet",
+        "short",
+        (
+            (f"sum by (pod) (cardiomesh_audit_waiting{{{_HERE}}})", "{{pod}} waiting"),
+            (f"sum by (pod) (cardiomesh_audit_unshipped{{{_HERE}}})", "{{pod}} in the journal"),
+        ),
+    ),
+    Panel(
         "Explanations",
         "reqps",
         (

@@ -25,7 +25,12 @@ from helm.tools.values import CHART
 #: Not on this machine, or not before something goes wrong: asked for, but data cannot be expected.
 ELSEWHERE = re.compile(r"nv_gpu_|certmanager_|unavailable|rpc_grpc_status_code=\"8\"|absent\(")
 #: Only failures make these; nothing fails here.
-FAILURES = ("CardioMeshHopFails", "cardiomesh: Failing hops 0")
+FAILURES = (
+    "CardioMeshHopFails",
+    "CardioMeshAuditFails",
+    "CardioMeshQualityDrifts",
+    "cardiomesh: Failing hops 0",
+)
 
 
 def _expressions() -> dict[str, str]:
