@@ -53,7 +53,8 @@ def prune(
 
 def quantise(
     model: Annotated[str, typer.Option("--model", "-m", help="Published model.")],
-    out: Annotated[Path, typer.Option(help="Folder for model.onnx, weights.bin and ranges.json.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for model.onnx, weights.bin and ranges.json.")] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish MODEL_int8 if it decides as MODEL does.")] = False,
     version: Annotated[int | None, typer.Option(help="Version (default: the newest).")] = None,
     ranges: Annotated[
         Path | None, typer.Option(help="ranges.json of an earlier calibration; no data is needed then.")
@@ -67,23 +68,31 @@ def quantise(
     runs: RunsOption = Path("runs"),
     repository: RepositoryOption = Path("model_repository"),
 ) -> None:
-    """Write the INT8 form of a published network: explicit QDQ, calibrated on training ECGs or from kept ranges."""
+    """Write or publish the INT8 form of a published network: explicit QDQ, on training ECGs or kept ranges."""
     import numpy as np
 
     from export.compression.quantise import MODEL_FILE, Ranges, Recipe, calibrate
     from export.compression.quantise import quantise as run
+    from export.compression.variant import publish_int8
+    from export.errors import WorkshopError
     from export.publishing.repository import newest_folder
     from export.training.ptbxl import load_ptbxl
     from export.training.settings import TRAINING_FOLDS
 
+    if publish == (out is not None):
+        raise WorkshopError("say either --out FOLDER or --publish")
     source = newest_folder(repository, model, version) / MODEL_FILE
-    if ranges is not None:
-        known = Ranges.read(ranges)
-    else:
-        training = load_ptbxl(data, cache=runs / "cache").select(TRAINING_FOLDS)
+    known = Ranges.read(ranges) if ranges is not None else None
+    everything = load_ptbxl(data, cache=runs / "cache") if known is None or publish else None
+    if known is None and everything is not None:
+        training = everything.select(TRAINING_FOLDS)
         chosen = np.random.default_rng(0).permutation(len(training))[:records]
         known = calibrate(source, training.signals[chosen], training.name, method)
-    typer.echo(run(source, known, out, Recipe(target, reduce_range, tuple(exclude or ()))))
+    assert known is not None  # noqa: S101  # read or calibrated above
+    if out is not None:
+        typer.echo(run(source, known, out, Recipe(target, reduce_range, tuple(exclude or ()))))
+    elif everything is not None:
+        typer.echo(publish_int8(model, known, everything, repository, version))
 
 
 def parity(

@@ -29,6 +29,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("onnx", "--checkpoint", "{tmp}/none.pt", "--out", "{tmp}"), "none.pt does not exist"),
         (("checkpoint", "--model", "m", "--out", "{tmp}/c.pt", "--repository", "{tmp}"), "holds no such version of m"),
         (("prune", "--checkpoint", "{tmp}/none.pt", "--out", "{tmp}/p.pt"), "none.pt does not exist"),
+        (("quantise", "--model", "edge_optimized"), "either --out FOLDER or --publish"),
         (("quantise", "--model", "m", "--out", "{tmp}/q", "--repository", "{tmp}"), "holds no such version of m"),
         (("quantise", "--model", "edge_optimized", "--out", "{tmp}/q", "--ranges", "{tmp}/r"), "cannot be read"),
         (("parity", "--model", "edge_optimized", "--variant", "{tmp}/v.onnx"), "v.onnx does not exist"),
