@@ -159,6 +159,11 @@ class ModelInput(_Part):
     sampling_rate_hz: float
     unit: Literal["mV"] = "mV"
     preprocessing_version: str
+    may_miss: tuple[Literal["V1", "V2", "V3", "V4", "V5", "V6"], ...] = Field(
+        default=(),
+        description="Precordial leads of which one may be missing: the model then sees zeros, as it did in training, "
+        "and its metrics without it are published. Empty: a recording without all twelve is refused.",
+    )
 
 
 class Architecture(_Part):

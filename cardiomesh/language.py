@@ -25,6 +25,7 @@ _REASONS_PT: Final = {
     "INCOHERENT": "derivações sem relação entre si: eletrodos em movimento",
     "LIMB_REVERSAL_SUSPECTED": "suspeita de troca de eletrodos dos membros",
     "CHEST_MISPLACEMENT_SUSPECTED": "suspeita de troca de eletrodos precordiais",
+    "MISSING_LEAD": "falta uma derivação: o que depende dela não é avaliável",
     "HIGH_AMPLITUDE": "amplitude muito alta: verificar a escala",
     "COARSE_RESOLUTION": "resolução grosseira: verificar a escala",
 }

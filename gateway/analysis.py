@@ -196,7 +196,10 @@ class Analysis:
         self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard, watch: _Stopwatch
     ) -> Prepared:
         onward = preprocessor_pb2.PrepareRequest(
-            recording=recording, include_signal=wish.signal, measure=wish.measurements
+            recording=recording,
+            include_signal=wish.signal,
+            measure=wish.measurements,
+            may_miss=card.input.may_miss,
         )
         onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
         with watch.hop("preprocessor"):
@@ -224,7 +227,8 @@ class Analysis:
         return answer
 
     def _prepared_key(self, recording: types_pb2.Recording, wish: _Wish, model: Model) -> str:
-        kind = "measured" if wish.measurements else "prep"
+        # What one model's card lets pass is not prepared for another.
+        kind = ("measured" if wish.measurements else "prep") + "".join(sorted(model.card.input.may_miss))
         version = model.card.input.preprocessing_version
         return cache_key(current_call().tenant, kind, version, _recording_digest(recording))
 

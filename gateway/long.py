@@ -17,6 +17,7 @@ from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded, Unavailable
 from gateway.catalogue import Catalogue, Model
+from gateway.door import current_call
 from gateway.findings import findings
 from gateway.inference import Inference
 from gateway.long_summary import Summary
@@ -48,6 +49,7 @@ class LongAnalysis:
         start = first.start
         # The very version that answers first answers to the end, also when a newer one is published meanwhile.
         model = self._catalogue.resolve(start.model, start.model_version)
+        current_call().model = model.card.name
         refused: list[CardioMeshError] = []
         summary = Summary(model.card)
         try:

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
 from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.ecg.leads import missing_leads
 from cardiomesh.ecg.measurements import Status
 from cardiomesh.ecg.quality import Grade, Quality, Reason
 from cardiomesh.ecg.recording import Device, Patient, Recording, Sex
@@ -158,6 +159,7 @@ def to_info(recording: Recording) -> types_pb2.RecordingInfo:
         patient=types_pb2.Patient(age_years=patient.age_years, sex=_SEX_VALUES[patient.sex]),
         acquired_at=_to_timestamp(recording.acquired_at) if recording.acquired_at else None,
         remarks=recording.remarks,
+        missing_leads=missing_leads(recording.leads),
     )
 
 

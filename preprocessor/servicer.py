@@ -85,7 +85,7 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
 
     def _prepare(self, request: preprocessor_pb2.PrepareRequest) -> preprocessor_pb2.PrepareResponse:
         with self._telemetry.span("prepare.decode", {}) as span:
-            recording = read(from_recording(request.recording), self._workers.decode)
+            recording = read(from_recording(request.recording), self._workers.decode, request.may_miss)
             self._telemetry.describe(span, {"cardiomesh.format": recording.format})
         with self._telemetry.span("prepare.condition", {}) as span:
             prepared = make_ready(recording, self._quality_threshold)

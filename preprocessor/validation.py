@@ -36,9 +36,12 @@ MAX_AMPLITUDE: Final = 15.0
 _FIELD: Final = "recording"
 
 
-def check_form(recording: Recording) -> None:
-    """Refuse what no model could take: rate, length, missing leads, missing samples, a scale that cannot be right."""
-    violations = list(_form_violations(recording))
+def check_form(recording: Recording, may_miss: Sequence[str] = ()) -> None:
+    """Refuse what no model could take: rate, length, missing leads, missing samples, a scale that cannot be right.
+
+    One lead of ``may_miss`` may be missing.
+    """
+    violations = list(_form_violations(recording, may_miss))
     if not violations and not np.isfinite(recording.millivolts).all():
         violations = list(_sample_violations(recording))
     if not violations:
@@ -46,7 +49,7 @@ def check_form(recording: Recording) -> None:
     _refuse(violations)
 
 
-def _form_violations(recording: Recording) -> Iterator[FieldViolation]:
+def _form_violations(recording: Recording, may_miss: Sequence[str]) -> Iterator[FieldViolation]:
     rate = recording.sampling_rate
     if not math.isfinite(rate) or not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
         yield FieldViolation(
@@ -68,19 +71,19 @@ def _form_violations(recording: Recording) -> Iterator[FieldViolation]:
             f"{recording.duration:.0f} s; at most {MAX_SECONDS:g} s are analysed at once, longer ones by AnalyzeLong",
             "TOO_LONG",
         )
-    yield from _missing(recording.leads)
+    yield from _missing(recording.leads, may_miss)
 
 
 def check_leads(leads: Sequence[str]) -> None:
     """Refuse where standard leads are missing."""
-    _refuse(list(_missing(leads)))
+    _refuse(list(_missing(leads, ())))
 
 
-def _missing(leads: Sequence[str]) -> Iterator[FieldViolation]:
+def _missing(leads: Sequence[str], may_miss: Sequence[str]) -> Iterator[FieldViolation]:
     missing = missing_leads(leads)
-    if missing:
+    if missing and not (len(missing) == 1 and missing[0] in may_miss):
         yield FieldViolation(
-            f"{_FIELD}.leads", f"missing {', '.join(missing)}; no model answers without them", "MISSING_LEADS"
+            f"{_FIELD}.leads", f"missing {', '.join(missing)}; the model does not answer without", "MISSING_LEADS"
         )
 
 

@@ -110,6 +110,8 @@ class RecordingInfo:
     acquired_at: datetime | None
     #: What the decoder left out or found odd, by code.
     remarks: tuple[str, ...]
+    #: Standard leads that are missing; only where the model's card allows it.
+    missing_leads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,7 @@ def recording_info_of(info: types_pb2.RecordingInfo) -> RecordingInfo:
         sex=_word(types_pb2.Sex.Name(info.patient.sex), "SEX_") if known_sex else None,
         acquired_at=info.acquired_at.ToDatetime() if info.HasField("acquired_at") else None,
         remarks=tuple(info.remarks),
+        missing_leads=tuple(info.missing_leads),
     )
 
 

@@ -91,6 +91,7 @@ _HIGH: Final = 6.0
 _STEP_SAMPLES: Final = 1000
 _COHERENCE_HZ: Final = 50.0
 _COHERENCE_BOX: Final = 20  # at that rate: slower than 0.4 s is left to the baseline's features
+_LEAST_INDEPENDENT: Final = 7  # all eight, or all but one
 _RECORDER_NOISE: Final = 1e-6  # mV²: one microvolt; keeps the inverse finite for leads that are copies
 _INCOHERENT_LEVELS: Final = (0.1, 0.2, 0.5, 0.9)
 _SQRT6: Final = 6.0**0.5
@@ -250,17 +251,17 @@ def _noise(x: FloatArray, rate: float, size: int) -> dict[str, FloatArray]:
 
 
 def _unrelated(x: FloatArray, rate: float, leads: Sequence[str], amplitude: FloatArray) -> FloatArray:
-    """Share of each independent lead's power (about 2–25 Hz) that no mixture of the other seven explains.
+    """Share of each independent lead's power (about 2–25 Hz) that no mixture of the others explains.
 
     All leads look at one heart, so that each follows from the others but for a few per cent; what an electrode adds
-    when it moves follows from none. The inverse of the covariance gives all eight regressions at once. Leads that
+    when it moves follows from none. The inverse of the covariance gives all regressions at once. Leads that
     depend on I and II get 0.
     """
     share = np.zeros(len(x))
     rows = [k for k, lead in enumerate(leads) if lead in INDEPENDENT_LEADS]
     step = round(rate / _COHERENCE_HZ)
     count = x.shape[1] // max(1, step)
-    if len(rows) < len(INDEPENDENT_LEADS) or step < 1 or count < 4 * _COHERENCE_BOX:
+    if len(rows) < _LEAST_INDEPENDENT or step < 1 or count < 4 * _COHERENCE_BOX:
         return share
     slow = (x[:, : count * step].reshape(len(x), count, step) @ np.full(step, 1 / step, dtype=np.float32))[rows]
     slow = slow.astype(np.float64)

@@ -15,7 +15,7 @@ from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.ecg.quality import Grade
 from cardiomesh.errors import InvalidRequest, UnfitRecording
 from preprocessor.decoding import RecordingInput, SignalInput, decode
-from preprocessor.prepare import Prepared, prepare
+from preprocessor.prepare import Prepared, make_ready, prepare, read
 from tests.unit.preprocessor.recordings import as_file, as_float, as_signal, heart, wfdb, zipped
 
 Volts = npt.NDArray[np.float64]
@@ -164,3 +164,42 @@ def test_no_real_ludb_record_is_refused(data_dir: Path) -> None:
         base = data_dir / "ludb" / str(number)
         content = zipped({p.name: p.read_bytes() for p in (base.with_suffix(".hea"), base.with_suffix(".dat"))})
         assert prepare(as_file(content)).quality.score >= 0.7, number
+
+
+CHEST = STANDARD_LEADS[6:]
+
+
+def without(*gone: str) -> RecordingInput:
+    return some([lead for lead in STANDARD_LEADS if lead not in gone])
+
+
+@pytest.mark.parametrize("gone", CHEST)
+def test_where_the_card_allows_it_a_missing_lead_is_zeros_and_said(gone: str) -> None:
+    whole, row = tensor_of(prepare(as_signal(heart()))), STANDARD_LEADS.index(gone)
+    prepared = make_ready(read(without(gone), may_miss=CHEST))
+    tensor = tensor_of(prepared)
+    assert not tensor[:, row].any()
+    np.testing.assert_array_equal(np.delete(tensor, row, axis=1), np.delete(whole, row, axis=1))
+    assert prepared.quality.grade is Grade.C
+    assert [(r.code, gone in r.message) for r in prepared.quality.reasons] == [("MISSING_LEAD", True)]
+    assert prepared.signal_hash != prepare(as_signal(heart())).signal_hash
+    with pytest.raises(UnfitRecording, match="score"):
+        make_ready(read(without(gone), may_miss=CHEST), reject_below=0.8)
+
+
+@pytest.mark.parametrize(
+    ("gone", "may_miss"), [(("V3",), ()), (("V3",), ("V1", "V2")), (("V2", "V3"), CHEST), (("II",), STANDARD_LEADS[:1])]
+)
+def test_more_than_the_card_allows_is_refused(gone: tuple[str, ...], may_miss: tuple[str, ...]) -> None:
+    with pytest.raises(UnfitRecording, match=f"missing .*{gone[0]}"):
+        read(without(*gone), may_miss=may_miss)
+
+
+def test_a_loose_electrode_is_seen_where_another_lead_is_missing() -> None:
+    x = heart().astype(float)
+    slow = np.convolve(np.random.default_rng(2).standard_normal(5100), np.hanning(100), "same")[:5000]
+    x[7] = 300 * slow / slow.std()
+    rows = [k for k in range(12) if k != 10]
+    moved = as_signal(x[rows].astype(np.int16), leads=tuple(STANDARD_LEADS[k] for k in rows))
+    with pytest.raises(UnfitRecording, match="V2"):
+        make_ready(read(moved, may_miss=CHEST))

@@ -203,3 +203,14 @@ async def test_a_batch_answers_each_as_if_alone_and_bad_items_end_nothing(servic
 
 async def test_an_empty_batch_is_over_at_once(service: RunningService) -> None:
     assert await batch(service, {}) == {}
+
+
+async def test_one_lead_may_be_missing_where_the_request_says_so(service: RunningService) -> None:
+    eleven = signal(leads=STANDARD_LEADS[:11], samples=heart()[:11].tobytes())
+    answer = await prepare(service, eleven, may_miss=["V5", "V6"], measure=True)
+    assert list(answer.recording.missing_leads) == ["V6"]
+    assert answer.quality.grade == types_pb2.GRADE_C
+    measured = {(found.key, found.lead): found for found in answer.measurements}
+    assert measured["voltages.r_v6", ""].status == types_pb2.MEASUREMENT_STATUS_NOT_EVALUABLE
+    with pytest.raises(UnfitRecording, match="missing V6"):
+        await prepare(service, eleven, may_miss=["V5"])

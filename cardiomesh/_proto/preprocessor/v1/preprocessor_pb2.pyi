@@ -28,6 +28,7 @@ class PrepareRequest(_message.Message):
     RECORDING_FIELD_NUMBER: _builtins.int
     INCLUDE_SIGNAL_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
+    MAY_MISS_FIELD_NUMBER: _builtins.int
     include_signal: _builtins.bool
     """Also return the decoded signal, for drawing."""
     measure: _builtins.bool
@@ -36,16 +37,23 @@ class PrepareRequest(_message.Message):
     def recording(self) -> _types_pb2.Recording:
         """The recording."""
 
+    @_builtins.property
+    def may_miss(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Precordial leads of which one may be missing, as the card of the model says; empty: none. The missing one stands as
+        zeros in the tensor, the grade is C at best, and the answer names it.
+        """
+
     def __init__(
         self,
         *,
         recording: _types_pb2.Recording | None = ...,
         include_signal: _builtins.bool = ...,
         measure: _builtins.bool = ...,
+        may_miss: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_signal", b"include_signal", "measure", b"measure", "recording", b"recording"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_signal", b"include_signal", "may_miss", b"may_miss", "measure", b"measure", "recording", b"recording"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -388,6 +388,7 @@ class RecordingInfo(_message.Message):
     PATIENT_FIELD_NUMBER: _builtins.int
     ACQUIRED_AT_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
+    MISSING_LEADS_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """"signal", or the container that was recognised, such as "dicom", "wfdb", "aecg", "scp" or "edf"."""
     sampling_rate: _builtins.float
@@ -422,6 +423,10 @@ class RecordingInfo(_message.Message):
     def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the decoder left out or found odd, by stable code, such as "FILLER_REMOVED"."""
 
+    @_builtins.property
+    def missing_leads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Standard leads that are missing; they stand as zeros in the tensor, as the model's card allows."""
+
     def __init__(
         self,
         *,
@@ -435,10 +440,11 @@ class RecordingInfo(_message.Message):
         patient: Global___Patient | None = ...,
         acquired_at: _timestamp_pb2.Timestamp | None = ...,
         remarks: _abc.Iterable[_builtins.str] | None = ...,
+        missing_leads: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "device", b"device", "patient", b"patient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "derived_leads", b"derived_leads", "device", b"device", "duration", b"duration", "format", b"format", "ignored_leads", b"ignored_leads", "leads", b"leads", "patient", b"patient", "remarks", b"remarks", "sampling_rate", b"sampling_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "derived_leads", b"derived_leads", "device", b"device", "duration", b"duration", "format", b"format", "ignored_leads", b"ignored_leads", "leads", b"leads", "missing_leads", b"missing_leads", "patient", b"patient", "remarks", b"remarks", "sampling_rate", b"sampling_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
