@@ -323,6 +323,7 @@ def main() -> None:
     d = delineate(last.millivolts, last.rate)
     print(f"CPU of one 10 s record, 12 leads, 500 Hz: delineate {cpu(lambda: delineate(last.millivolts, last.rate))}")
     print(f"measure {cpu(lambda: measure(recording, d))}")
+    print(f"both {cpu(lambda: measure(recording, delineate(last.millivolts, last.rate)))}")
 
 
 if __name__ == "__main__":

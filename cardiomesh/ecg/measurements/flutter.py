@@ -52,7 +52,7 @@ def oscillation(millivolts: FloatArray, d: Delineation) -> Oscillation:
     step = max(1, round(d.sampling_rate / _RATE))
     rate = d.sampling_rate / step
     count = millivolts.shape[1] // step
-    x = millivolts[:, : count * step].reshape(len(millivolts), count, step).mean(axis=2)
+    x = millivolts[:, : count * step].reshape(len(millivolts), count, step) @ np.full(step, 1 / step)
     at = np.arange(count)
     free = np.ones(count, dtype=bool)
     for onset, offset in zip(d.fused_qrs.onset / step, d.fused_qrs.offset / step, strict=True):

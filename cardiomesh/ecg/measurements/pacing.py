@@ -28,23 +28,19 @@ _APART: Final = 0.02
 def spikes(millivolts: FloatArray, rate: float) -> FloatArray:
     """Positions (samples) of the pacing spikes of ``[leads, n]`` mV, at least ``LEAST_RATE`` Hz."""
     narrow, before = max(1, round(_NARROW * rate)), round(_BEFORE * rate)
-    edge = narrow + before
-    if millivolts.shape[1] <= edge + narrow:
+    edge, leads = narrow + before, min(_LEADS, len(millivolts))
+    if millivolts.shape[1] <= edge + narrow or not leads:
         return np.zeros(0)
     x = millivolts.astype(np.float32)
-    top = x[:, edge:-narrow]
-    rise = top - x[:, before : -2 * narrow]
-    fall = top - x[:, edge + narrow :]
-    # One lead may be noisy: the height in the lead that comes third decides where it is worth looking.
+    step = x[:, narrow:] - x[:, :-narrow]
+    np.abs(step, out=step)
+    # Most samples are settled by one comparison: neither steep before nor steep after.
+    steep = (step >= _LEAST).sum(axis=0, dtype=np.uint8) >= leads
+    at = np.flatnonzero(steep[before:-narrow] & steep[edge:]) + edge
+    top, foot = x[:, at], x[:, at - narrow]
+    rise, fall = top - foot, top - x[:, at + narrow]
     size = np.where(rise * fall > 0, np.minimum(np.abs(rise), np.abs(fall)), 0)
-    tall = size >= _LEAST
-    candidates = np.flatnonzero(tall.sum(axis=0) >= min(_LEADS, len(x)))
-    if not len(candidates):
-        return np.zeros(0)
-    foot = x[:, before : -2 * narrow][:, candidates]
-    level = np.abs(foot - x[:, : -edge - narrow][:, candidates]) < _LEVEL * size[:, candidates]
-    found = candidates[(level & tall[:, candidates]).sum(axis=0) >= min(_LEADS, len(x))] + edge
-    if not len(found):
-        return np.zeros(0)
-    first = np.concatenate([[True], np.diff(found) > _APART * rate])
+    level = np.abs(foot - x[:, at - edge]) < _LEVEL * size
+    found = at[(level & (size >= _LEAST)).sum(axis=0) >= leads]
+    first = np.diff(found, prepend=-np.inf) > _APART * rate
     return np.asarray(found[first], dtype=np.float64)

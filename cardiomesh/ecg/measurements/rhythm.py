@@ -101,7 +101,8 @@ def _pacing(d: Delineation, recording: Recording) -> tuple[Measurement, Measurem
     if d.sampling_rate < pacing.LEAST_RATE:
         reason = f"pacing spikes need {pacing.LEAST_RATE:g} samples a second"
         return not_evaluable("1", reason), not_evaluable("1", reason)
-    found = pacing.spikes(recording.millivolts[d.usable], d.sampling_rate)
+    usable = recording.millivolts if d.usable.all() else recording.millivolts[d.usable]
+    found = pacing.spikes(usable, d.sampling_rate)
     count = measured(len(found), "1")
     if not len(d.beats):
         return count, not_evaluable("1", "no beat was found")
