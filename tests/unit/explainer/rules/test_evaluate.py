@@ -70,6 +70,7 @@ def test_a_normal_ecg_meets_sinus_rhythm_and_nothing_urgent(book: RuleBook, chan
         ),
         ("slow_ventricular_rate", {"rhythm.heart_rate": 36}),
         ("atrial_flutter", {"rhythm.heart_rate": 150, "rhythm.p_waves": ABSENT, "axis.p": ABSENT}),
+        ("atrial_flutter", {"rhythm.flutter_rate": 290, "rhythm.p_waves": ABSENT, "axis.p": ABSENT}),
         ("narrow_qrs_tachycardia", {"rhythm.heart_rate": 150, "rhythm.p_waves": ABSENT, "axis.p": ABSENT}),
         ("wide_qrs_tachycardia", {"rhythm.heart_rate": 150, "rhythm.p_waves": ABSENT, "intervals.qrs": 150}),
         ("axis_left", {"axis.qrs": -40}),
@@ -98,6 +99,9 @@ def test_fibrillation_has_no_pr_interval_to_judge(book: RuleBook, changed: Chang
     assert reason is not None
     assert "PR" in reason.en
     assert reason.pt == "intervalo PR: ausente"
+    flutter = states(book, changed({**FIBRILLATION, "rhythm.flutter_rate": 290}))
+    assert flutter["atrial_fibrillation"].state is NOT_MET
+    assert flutter["atrial_flutter"].state is MET
 
 
 def test_hidden_p_waves_leave_the_rhythm_open(book: RuleBook, changed: Changed) -> None:
