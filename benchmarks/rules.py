@@ -5,8 +5,9 @@
 Every recording is measured once, by the code that the preprocessor runs; the measurements are kept in runs/cache under
 a digest of that code, so that a second run takes seconds. Sensitivity: share of the labelled recordings in which the
 rule is met. Specificity: share of the others in which it is not (not met, or not evaluable). 95 % intervals after
-Wilson. "near": of those that are met without the label, how many lie within a tenth of the one cut-off. PTB-XL codes
-count as labelled with any likelihood. LUDB's amplitudes are its stored integers in microvolts.
+Wilson. "near": how many of those that are met without the label, and of those that are not met with it, lie within a
+tenth of the rule's one cut-off. PTB-XL codes count as labelled with any likelihood. LUDB's amplitudes are its stored
+integers in microvolts.
 """
 
 from __future__ import annotations
@@ -207,13 +208,13 @@ def table(data: Measured, only: Sequence[str]) -> None:
             hits = sum(label and state is State.MET for label, state in pairs)
             rejected = sum(not label and state is not State.MET for label, state in pairs)
             missed = sum(label and state is State.NOT_EVALUABLE for label, state in pairs)
-            near = sum(
-                not label and outcome.state is State.MET and _near(outcome.criteria)
-                for label, outcome in zip(labelled, (row[column] for row in outcomes), strict=True)
-            )
+            near = [0, 0]
+            for label, outcome in zip(labelled, (row[column] for row in outcomes), strict=True):
+                wrong = State.NOT_MET if label else State.MET
+                near[label] += outcome.state is wrong and _near(outcome.criteria)
             print(
                 f"| {rule.id} | {code} | {n} | {wilson(hits, n)} | {wilson(rejected, len(pairs) - n)} "
-                f"| {untold} ({missed} labelled) | {met} | {near or ''} |"
+                f"| {untold} ({missed} labelled) | {met} | {'/'.join(map(str, near)) if any(near) else ''} |"
             )
 
 
