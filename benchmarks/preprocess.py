@@ -36,7 +36,7 @@ from cardiomesh.ecg.leads import STANDARD_LEADS  # noqa: E402
 from cardiomesh.ecg.quality import grade  # noqa: E402
 from cardiomesh.rpc.channel import dial_sync  # noqa: E402
 from preprocessor.decoding import FileInput, RecordingInput, SignalInput, decode  # noqa: E402
-from preprocessor.memory import keep_freed_memory  # noqa: E402
+from preprocessor.memory import settle  # noqa: E402
 from preprocessor.prepare import prepare  # noqa: E402
 from preprocessor.validation import check_form  # noqa: E402
 
@@ -140,7 +140,7 @@ def processor() -> str:
 def main() -> None:
     """Print the tables."""
     warnings.simplefilter("ignore")
-    keep_freed_memory()  # as the service does
+    settle()  # as the service does
     print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"one 10 s 12-lead 500 Hz recording, {RUNS} runs each, CPU ms on one core\n")
     print(f"{'whole preparation':<28}{'fastest':>9}{'median':>9}{'p90':>9}   budget {BUDGET_MS:g}")

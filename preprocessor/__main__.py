@@ -8,7 +8,7 @@ from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from preprocessor.decoding.isolation import WorkerPool
 from preprocessor.long.desk import Limits, LongDesk
-from preprocessor.memory import keep_freed_memory
+from preprocessor.memory import settle
 from preprocessor.servicer import PreprocessorServicer
 from preprocessor.settings import PreprocessorSettings
 
@@ -49,7 +49,7 @@ def build(settings: PreprocessorSettings, telemetry: Telemetry) -> Application:
 def main() -> None:
     """Run the preprocessor until told to stop."""
     settings = load_settings(PreprocessorSettings, "preprocessor")
-    keep_freed_memory()
+    settle()
     run("preprocessor", settings, lambda telemetry: build(settings, telemetry))
 
 
