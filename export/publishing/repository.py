@@ -153,6 +153,9 @@ def _undo(moves: Sequence[Move], repository: Path) -> None:
 def _recover(repository: Path) -> None:
     """Undo what a publisher that died has left half done."""
     for scratch in repository.parent.glob(f"{_prefix(repository)}*"):
+        # Eight characters of mkdtemp's alphabet: "models" must not clean up after "models-2", which has its own lock.
+        if not re.fullmatch(r"[a-z0-9_]{8}", scratch.name.removeprefix(_prefix(repository))):
+            continue
         journal = scratch / _JOURNAL
         if journal.is_file():
             try:

@@ -130,6 +130,14 @@ def test_two_publishers_at_once_are_one_too_many(tmp_path: Path) -> None:
         install(repository, "m", 1, "one")
 
 
+def test_a_publisher_leaves_the_scratch_folder_of_another_repository_alone(tmp_path: Path) -> None:
+    with changing(tmp_path / "models-2") as change:
+        folder = change.version_folder("m", 1)
+        install(tmp_path / "models", "m", 1, "one")
+        (folder / "model.onnx").write_text("two")
+    assert (tmp_path / "models-2" / "m" / "1" / "model.onnx").read_text() == "two"
+
+
 def test_a_served_version_can_be_read_by_another_user(tmp_path: Path) -> None:
     place = install(tmp_path / "models", "m", 1, "one")
     assert place.stat().st_mode & 0o777 == 0o755
