@@ -17,7 +17,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: Median deviation of the RR intervals from their median, as share of it, from which on no beat is early.
 _IRREGULAR: Final = 0.1
-#: A ventricular beat lasts at least this (ms) and this much longer than the dominant ones.
+#: A ventricular beat lasts at least this (ms) and, unless it is early, this much longer than the dominant ones.
 _WIDE: Final = 110.0
 _WIDER: Final = 20.0
 #: A ventricular beat comes no later than this share of the usual RR interval; later ones are escape beats.
@@ -45,15 +45,18 @@ def beat_kinds(d: Delineation) -> tuple[BeatKind, ...]:
     if count < 3:
         return (BeatKind.NORMAL,) * count
     rr = np.diff(d.beats)
-    usual, no_time = float(np.median(rr)), irregular(rr)
+    # The intervals that end in a usual beat are those of the basic rhythm, even where every other beat is ectopic.
+    usual = float(np.median(rr[d.dominant[1:]])) if d.dominant[1:].any() else float(np.median(rr))
+    no_time = irregular(rr)
     before = np.concatenate([[np.nan], rr])
     last = np.concatenate([[np.nan, np.nan], rr[:-1]])
     width = (d.fused_qrs.offset - d.fused_qrs.onset) / d.sampling_rate * 1000
     reference = np.nanmedian(width[d.dominant]) if np.isfinite(width[d.dominant]).any() else np.nan
-    wide: BoolArray = ~d.dominant & (width >= _WIDE) & (width >= reference + _WIDER)
     with np.errstate(invalid="ignore"):
         late = (before > _EARLY_VENTRICULAR * usual) & (not no_time)
         early = (before < _EARLY_ATRIAL * usual) & ~((last < before / _EARLY_ATRIAL) & (last < usual * _EARLY_ATRIAL))
+    # Where the usual complex is wide itself, an early one of another shape need not be wider.
+    wide: BoolArray = ~d.dominant & (width >= _WIDE) & ((width >= reference + _WIDER) | (early & (not no_time)))
     kinds = []
     for k in range(count):
         if wide[k]:

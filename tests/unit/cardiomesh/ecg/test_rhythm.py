@@ -184,3 +184,13 @@ def test_flutter_is_not_told_without_its_leads_or_from_a_short_recording() -> No
     assert "II" in found.reason
     short = rhythm(with_flutter(280, seconds=4.0)).flutter_rate
     assert short.status is Status.NOT_EVALUABLE
+
+
+def test_in_bigeminy_every_other_beat_is_early() -> None:
+    rr = np.tile([0.55, 1.15], 7)
+    known = ecg(rr=rr)
+    every_other = list(range(1, len(known.qrs_onset), 2))
+    found = rhythm(with_ventricular_beats(known, every_other))
+    kinds = [beat.kind for beat in found.beats]
+    assert {kinds[k] for k in every_other} == {BeatKind.PREMATURE_VENTRICULAR}
+    assert {kinds[k] for k in range(0, len(kinds), 2)} == {BeatKind.NORMAL}
