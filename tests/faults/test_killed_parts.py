@@ -12,10 +12,11 @@ import grpc
 import numpy as np
 import pydicom
 import pytest
+from aiohttp import ClientSession
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from redis import Redis
 
-from cardiomesh.client import AsyncClient
+from cardiomesh.client import AsyncClient, Explanation
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, Unavailable
 from cardiomesh.local import Mesh
 from tests.conftest import ROOT
@@ -131,6 +132,45 @@ async def test_the_explainer_is_not_needed_to_analyse(own_mesh: Mesh, caller: As
             await caller.explain("NORM", file=ecg_file, timeout=1.0)
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+async def parts_until(caller: AsyncClient, mesh: Mesh, file: Path, victim: str) -> Explanation:
+    """Ask for slow methods, and kill ``victim`` as soon as the first part of the model is counted as given."""
+    asked = asyncio.create_task(
+        caller.explain("NORM", file=file, methods=["rules", "gradient_x_input", "integrated_gradients", "lime"])
+    )
+    async with ClientSession() as session:
+        url = f"http://{mesh.addresses.explainer_http}/metrics"
+        while True:
+            async with session.get(url) as answer:
+                if 'cardiomesh_method="gradient_x_input"' in (await answer.text()).replace(".", "_"):
+                    break
+    await asyncio.to_thread(kill, mesh, victim)
+    return await asked
+
+
+async def test_triton_killed_while_it_explains(
+    own_mesh: Mesh, caller: AsyncClient, ecg_file: Path, microvolts: np.ndarray
+) -> None:
+    """What was done stays, what was not says why, and predictions come back as Triton does."""
+    await until_answered(caller, microvolts)
+    why = await parts_until(caller, own_mesh, ecg_file, "triton")
+    assert why.rules is not None
+    assert next(part.method for part in why.attributions) == "gradient_x_input"
+    assert {(part.method, part.reason) for part in why.missing} <= {
+        ("integrated_gradients", "unavailable"),
+        ("lime", "unavailable"),
+    }
+    assert why.missing
+    assert await until_answered(caller, microvolts)
+
+
+async def test_explainer_killed_while_it_explains(own_mesh: Mesh, caller: AsyncClient, ecg_file: Path) -> None:
+    """The gateway says what is owed; analyses never notice."""
+    why = await parts_until(caller, own_mesh, ecg_file, "explainer")
+    assert why.rules is not None
+    assert "lime" in {part.method for part in why.missing if part.reason == "unavailable"}
+    assert (await caller.analyze(file=ecg_file, bypass_cache=True)).probabilities
 
 
 async def test_liveness_never_depends_on_triton(own_mesh: Mesh) -> None:
