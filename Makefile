@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-models bench-quality bench-delineation bench-rules upgrade-rehearsal evaluate bench-explain fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-models bench-quality bench-delineation bench-rules upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ bench-explain: $(VENV)/.demo ## What explanations cost, and what they cost the p
 
 evaluate: $(VENV)/.dev ## Fold 9 of PTB-XL (CARDIOMESH_DATA) through the served models.
 	@$(BIN)/python -m export evaluate
+
+evaluate-explanations: $(VENV)/.dev ## Are the explanations true of the model? Fold 9 of PTB-XL (CARDIOMESH_DATA); minutes.
+	@$(BIN)/python -m export records --fold 9 --out runs/fold9.npz
+	@$(BIN)/python -m explainer evaluate --records runs/fold9.npz
 
 bench-quality: $(VENV)/.dev ## How well the quality score tells noise, on PTB-XL (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/quality_roc.py

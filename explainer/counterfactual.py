@@ -18,8 +18,9 @@ import numpy.typing as npt
 from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh.cards import Head, StatementKind
 from cardiomesh.ecg.delineation import Delineation
-from cardiomesh.ecg.leads import INDEPENDENT_LEADS, STANDARD_LEADS, derive_limb_leads
-from explainer.beat_basis import BEFORE, SAMPLES, BeatBasis, beat_basis
+from cardiomesh.ecg.leads import INDEPENDENT_LEADS, STANDARD_LEADS
+from explainer.beat_basis import SAMPLES, BeatBasis, beat_basis
+from explainer.beats import INDEPENDENT_ROWS, MIXING, places
 from explainer.case import Case
 from explainer.model import FloatArray
 from explainer.withheld import Withheld
@@ -34,8 +35,6 @@ _MARGIN: Final = 0.02
 _LONGEST: Final = 1.0
 #: The found move is shortened to within 1/16 of the smallest share of it that still flips.
 _BISECTIONS: Final = 4
-#: Beats fade in and out over this many samples.
-_FADE: Final = 6
 #: Statements about single beats or about the order of beats: no change of the typical beat is about them.
 _NOT_OF_THE_TYPICAL_BEAT: Final = frozenset({"PVC", "PAC", "BIGU", "TRIGU", "SVARR", "PRC(S)"})
 
@@ -66,64 +65,34 @@ class Counterfactual:
     beat_after: Array
 
 
-def _mixing() -> Array:
-    """Twelve leads from the eight independent ones, ``[12, 8]``."""
-    unit = dict(zip(INDEPENDENT_LEADS, np.eye(len(INDEPENDENT_LEADS)), strict=True))
-    every = {**unit, **derive_limb_leads(unit)}
-    return np.stack([every[lead] for lead in STANDARD_LEADS])
-
-
-_MIXING: Final = _mixing()
-_ROWS: Final = [STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
-
-
 class _Morph:
     """From coordinates to a changed recording, and from its gradient back to coordinates."""
 
     def __init__(self, ecg: FloatArray, delineations: tuple[Delineation, ...], basis: BeatBasis) -> None:
         self._basis = basis
-        self._places = [_places(d) for d in delineations]
-        self._independent = ecg[:, _ROWS].astype(np.float64)
+        self._places = [places(d) for d in delineations]
+        self._independent = ecg[:, INDEPENDENT_ROWS].astype(np.float64)
 
     def changed(self, coordinates: Array) -> FloatArray:
         """The recording with every typical beat changed alike, all lead relations exact."""
         change = self._basis.change(coordinates)
         eight = self._independent.copy()
-        for window, places in enumerate(self._places):
-            for start, weight in places:
+        for window, here in enumerate(self._places):
+            for start, weight in here:
                 first, last = max(0, start), min(eight.shape[2], start + SAMPLES)
                 eight[window][:, first:last] += (change * weight)[:, first - start : last - start]
-        return np.asarray(np.einsum("rl,wls->wrs", _MIXING, eight), np.float32)
+        return np.asarray(np.einsum("rl,wls->wrs", MIXING, eight), np.float32)
 
     def pulled_back(self, gradient: FloatArray) -> Array:
         """d logit / d coordinates from d logit / d ecg ``[windows, leads, samples]``."""
-        eight = np.einsum("rl,wrs->wls", _MIXING, gradient.astype(np.float64))
+        eight = np.einsum("rl,wrs->wls", MIXING, gradient.astype(np.float64))
         beat = np.zeros((len(INDEPENDENT_LEADS), SAMPLES))
-        for window, places in enumerate(self._places):
-            for start, weight in places:
+        for window, here in enumerate(self._places):
+            for start, weight in here:
                 first, last = max(0, start), min(eight.shape[2], start + SAMPLES)
                 part = slice(first - start, last - start)
                 beat[:, part] += eight[window][:, first:last] * weight[part]
         return np.asarray(self._basis.axes @ beat.reshape(-1))
-
-
-def _places(d: Delineation) -> list[tuple[int, Array]]:
-    """First sample and fade of each typical beat: full over the beat, gone where its neighbours begin."""
-    found = []
-    for k, position in enumerate(d.beats):
-        if not d.dominant[k]:
-            continue
-        since = position - d.beats[k - 1] if k else np.inf
-        until = d.beats[k + 1] - position if k + 1 < len(d.beats) else np.inf
-        before = int(min(BEFORE, max(2 * _FADE, 0.4 * since)))
-        after = int(min(SAMPLES - BEFORE, max(2 * _FADE, 0.6 * until)))
-        ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(_FADE) + 0.5) / _FADE)
-        weight = np.zeros(SAMPLES)
-        weight[BEFORE - before : BEFORE + after] = 1.0
-        weight[BEFORE - before : BEFORE - before + _FADE] = ramp
-        weight[BEFORE + after - _FADE : BEFORE + after] = ramp[::-1]
-        found.append((round(position) - BEFORE, weight))
-    return found
 
 
 def _head(case: Case) -> Head:
@@ -157,7 +126,7 @@ async def counterfactual(case: Case, max_steps: int = MAX_STEPS) -> Counterfactu
             "uma janela não mostra um batimento inteiro para mudar",
         )
     basis = beat_basis()
-    beats = [median.millivolts[_ROWS] for median in medians if median is not None]
+    beats = [median.millivolts[INDEPENDENT_ROWS] for median in medians if median is not None]
     start = basis.coordinates(np.mean(beats, axis=0))
     limit = max(basis.limit, float(start @ start))  # an unusual heart may stay as unusual as it is
     morph = _Morph(case.ecg, case.segmentation.delineations, basis)
@@ -256,11 +225,11 @@ async def _result(case: Case, morph: _Morph, move: Array, start: Array, basis: B
         steps=steps,
         components=len(move),
         beat_before=beat,
-        beat_after=beat + _MIXING @ basis.change(move),
+        beat_after=beat + MIXING @ basis.change(move),
     )
 
 
 def lead_error(ecg: FloatArray) -> float:
     """Largest departure of ``[windows, leads, samples]`` from Einthoven's law and Goldberger's definitions, mV."""
     wide = ecg.astype(np.float64)
-    return float(np.abs(np.einsum("rl,wls->wrs", _MIXING, wide[:, _ROWS]) - wide).max())
+    return float(np.abs(np.einsum("rl,wls->wrs", MIXING, wide[:, INDEPENDENT_ROWS]) - wide).max())

@@ -80,7 +80,7 @@ class Desk:
     async def _integrated(self, case: Case, method: explainer_pb2.Method.ValueType, gap: float, part: Part) -> None:
         found = await integrated.integrated_gradients(case)
         part.attribution.CopyFrom(self._attribution(case, method, found.values, gap))
-        part.parameters.update({"baseline": "zero line", "rule": "adaptive trapezoid", "steps": str(found.steps)})
+        part.parameters.update({"baseline": "average heart", "rule": "adaptive trapezoid", "steps": str(found.steps)})
         _trust(part, "completeness_error", found.completeness_error, "<=", integrated.MAX_ERROR)
 
     async def _lime(self, case: Case, part: Part) -> None:
@@ -91,7 +91,8 @@ class Desk:
         part.parameters.update(
             {
                 "perturbations": str(found.perturbations),
-                "flattened": f"{lime.FLATTENED:g}",
+                "replaced": f"{lime.REPLACED:g}",
+                "reference": "average heart",
                 "kernel_width": f"{lime.KERNEL_WIDTH:g}",
                 "ridge": f"{lime.RIDGE:g}",
                 "seed": "0",

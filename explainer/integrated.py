@@ -1,8 +1,9 @@
-"""Integrated gradients from the zero line (Sundararajan et al., ICML 2017).
+"""Integrated gradients from an average heart of the same rate and rhythm (Sundararajan et al., ICML 2017).
 
-The input is band-passed, so zero millivolts is the isoelectric line: the baseline is a recording with no heart in it.
-The network bends sharply in few places of the path, so the trapezoids there are halved, the worst first, until the
-contributions add up. The logits on the path say where: a trapezoid must add up to the change of the logit over it.
+A finding is a difference from other hearts, so the path starts at one: from the zero line, evidence would be every
+deflection there is, and the tallest would win. The network bends sharply in few places of the path, so the trapezoids
+there are halved, the worst first, until the contributions add up. The logits on the path say where: a trapezoid must
+add up to the change of the logit over it.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ MAX_ERROR: Final = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Integrated:
-    """Contributions that add up to what the finding's logit owes to the recording."""
+    """Contributions that add up to what the finding's logit owes to this heart being no average one."""
 
     #: ``[windows, leads, samples]``.
     values: FloatArray
-    #: |Σ values − (logit of the recording − logit of the zero line)| over the absolute value of that difference.
+    #: |Σ values − (logit of the recording − logit of the average heart)| over the absolute value of that difference.
     completeness_error: float
     steps: int
 
 
 async def integrated_gradients(case: Case, first_steps: int = FIRST_STEPS, most_steps: int = MOST_STEPS) -> Integrated:
-    """Integrate from zero to the recording."""
-    ecg = case.ecg.astype(np.float64)
+    """Integrate from the reference to the recording."""
+    difference = case.ecg.astype(np.float64) - case.segmentation.reference
     shares = np.arange(first_steps + 1) / first_steps
     logits, gradients = await _at(case, shares)
     while True:
         width = np.diff(shares)
-        slope = np.tensordot(gradients, ecg, axes=3)
+        slope = np.tensordot(gradients, difference, axes=3)
         change = np.diff(logits)
         residual = (slope[1:] + slope[:-1]) / 2 * width - change
         error = abs(float(residual.sum())) / max(abs(float(change.sum())), 1e-6)
         steps = len(width)
         if error <= MAX_ERROR or steps + _HALVED > most_steps:
             weight = np.append(width, 0.0) / 2 + np.append(0.0, width) / 2
-            values = ecg * np.tensordot(weight, gradients, axes=1)
+            values = difference * np.tensordot(weight, gradients, axes=1)
             return Integrated(values.astype(np.float32), error, steps)
         worst = np.sort(np.argsort(-np.abs(residual), kind="stable")[:_HALVED])
         middle = (shares[worst] + shares[worst + 1]) / 2
@@ -61,5 +62,7 @@ async def integrated_gradients(case: Case, first_steps: int = FIRST_STEPS, most_
 
 
 async def _at(case: Case, shares: np.ndarray) -> tuple[np.ndarray, FloatArray]:
-    """Logits and gradients at these shares of the recording."""
-    return await case.gradients((shares[:, None, None, None] * case.ecg[None]).astype(np.float32))
+    """Logits and gradients at these shares of the way."""
+    reference = case.segmentation.reference
+    way = reference[None] + shares[:, None, None, None] * (case.ecg - reference)[None]
+    return await case.gradients(way.astype(np.float32))

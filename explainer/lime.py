@@ -1,8 +1,8 @@
 """LIME over segments of the beat and territories (Ribeiro et al., KDD 2016), on the recording's own beats.
 
-A feature is one segment in all beats, in the leads of one territory. It is taken away by flattening it onto the line
-through the levels before the QRS complexes, with short ramps: a heart that lacks the wave, not a hole in the paper.
-aVR is computed from the changed I and II, as carts do.
+A feature is one segment in all beats, in the leads of one territory. It is taken away by giving it the shape that an
+average heart has there, with short ramps: another heart, not a hole in the paper. So an inverted T wave can be what a
+finding rests on, which no flat line would show. aVR is computed from the changed I and II, as carts do.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from explainer.model import FloatArray
 from explainer.segments import SEGMENTS, TERRITORIES, Segmentation, Territory
 
 __all__ = [
-    "FLATTENED",
     "KERNEL_WIDTH",
     "MIN_JACCARD",
     "MIN_R2",
     "PERTURBATIONS",
+    "REPLACED",
     "RIDGE",
     "Feature",
     "Lime",
@@ -37,14 +37,14 @@ __all__ = [
 ]
 
 PERTURBATIONS: Final = 144
-#: Each perturbation flattens this share of the features on average: near enough to the recording to be about it.
-FLATTENED: Final = 0.2
-#: Width of the kernel over the share of features flattened.
+#: Each perturbation replaces this share of the features on average: near enough to the recording to be about it.
+REPLACED: Final = 0.2
+#: Width of the kernel over the share of features replaced.
 KERNEL_WIDTH: Final = 0.25
 RIDGE: Final = 1e-3
 MIN_R2: Final = 0.7
 MIN_JACCARD: Final = 0.8
-#: A feature flattened on its own edges would leave a step; this many samples lead into it.
+#: A feature replaced without edges would leave a step; this many samples lead into it.
 _RAMP: Final = 2
 _TOP: Final = 5
 #: Recordings held in memory at a time.
@@ -66,7 +66,7 @@ class Lime:
     """The local linear model."""
 
     features: tuple[Feature, ...]
-    #: Logit lost when the feature is flattened, ``[features]``.
+    #: Logit lost when the feature is replaced, ``[features]``.
     weights: npt.NDArray[np.float64]
     #: Weighted share of the variance over the perturbations that the linear model explains.
     r2: float
@@ -83,7 +83,7 @@ def features_of(segmentation: Segmentation, leads: tuple[str, ...]) -> tuple[Fea
 
 def masks_of(features: tuple[Feature, ...], s: Segmentation, leads: tuple[str, ...]) -> npt.NDArray[np.float32]:
     """How much of each sample a feature takes away, ``[features, windows, leads, samples]``."""
-    found = np.zeros((len(features), *s.baseline.shape), np.float32)
+    found = np.zeros((len(features), *s.reference.shape), np.float32)
     kernel = np.ones(2 * _RAMP + 1) / (2 * _RAMP + 1)
     soft = {
         k: np.stack([np.convolve(np.pad(row == k, _RAMP, mode="edge"), kernel, mode="valid") for row in s.labels])
@@ -96,10 +96,10 @@ def masks_of(features: tuple[Feature, ...], s: Segmentation, leads: tuple[str, .
 
 
 def perturbed(case: Case, masks: npt.NDArray[np.float32], kept: BoolArray) -> FloatArray:
-    """The recording with features flattened, ``[n, windows, leads, samples]``, for ``kept`` ``[n, features]``."""
+    """The recording with features replaced, ``[n, windows, leads, samples]``, for ``kept`` ``[n, features]``."""
     leads = case.card.input.leads
     taken = np.tensordot((~kept).astype(np.float32), masks, axes=1)
-    variants = np.asarray(case.ecg + taken * (case.segmentation.baseline - case.ecg), np.float32)
+    variants = np.asarray(case.ecg + taken * (case.segmentation.reference - case.ecg), np.float32)
     if {"I", "II", "aVR"} <= set(leads):
         one, two, right = (leads.index(lead) for lead in ("I", "II", "aVR"))
         change = (variants[:, :, one] - case.ecg[:, one] + variants[:, :, two] - case.ecg[:, two]) / 2
@@ -108,10 +108,10 @@ def perturbed(case: Case, masks: npt.NDArray[np.float32], kept: BoolArray) -> Fl
 
 
 def design(count: int, features: int, rng: np.random.Generator) -> BoolArray:
-    """What is kept in each perturbation ``[count, features]``: every feature is flattened equally often."""
-    flattened = np.zeros((count, features), dtype=bool)
-    flattened[: round(FLATTENED * count)] = True
-    return ~rng.permuted(flattened, axis=0)
+    """What is kept in each perturbation ``[count, features]``: every feature is replaced equally often."""
+    replaced = np.zeros((count, features), dtype=bool)
+    replaced[: round(REPLACED * count)] = True
+    return ~rng.permuted(replaced, axis=0)
 
 
 def fit(

@@ -87,8 +87,8 @@ def lime_part(case: Case, found: Lime) -> explainer_pb2.Lime:
 def _needs(case: Case, supporting: Sequence[explainer_pb2.LimeFeature]) -> explainer_pb2.Text:
     if not supporting:
         return explainer_pb2.Text(
-            en=f"Nothing that was flattened speaks for {case.code}.",
-            pt=f"Nada do que foi aplanado fala a favor de {case.code}.",
+            en=f"Nothing that differs from an average heart speaks for {case.code}.",
+            pt=f"Nada do que difere de um coração médio fala a favor de {case.code}.",
         )
     order = case.card.input.leads
     names = [[f"{SEGMENT_NAMES[f.segment][k]} {lead_range(f.leads, order)}" for f in supporting] for k in (0, 1)]

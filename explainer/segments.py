@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cardiomesh.ecg.delineation import Delineation, delineate
+from cardiomesh.ecg.leads import STANDARD_LEADS
+from explainer.beats import average_heart
 from explainer.model import FloatArray
 
 __all__ = ["SEGMENTS", "TERRITORIES", "Segmentation", "Territory", "segment", "shares"]
@@ -50,8 +52,9 @@ class Segmentation:
 
     #: Index into ``SEGMENTS``, ``[windows, samples]``.
     labels: npt.NDArray[np.int8]
-    #: The line through each lead's levels just before its QRS complexes, mV, ``[windows, leads, samples]``.
-    baseline: FloatArray
+    #: What an average heart would have written at the same rate and rhythm, mV, ``[windows, leads, samples]``; the
+    #: line through each lead's levels just before its QRS complexes where the leads are not the standard twelve.
+    reference: FloatArray
     #: One per window.
     delineations: tuple[Delineation, ...]
 
@@ -70,8 +73,10 @@ def segment(ecg: FloatArray, sampling_rate: float) -> Segmentation:
     """Segments of ``[windows, leads, samples]`` mV at ``sampling_rate`` Hz, the model's input."""
     delineations = tuple(delineate(window, sampling_rate) for window in ecg)
     labels = np.stack([_labels(d) for d in delineations])
-    baseline = np.stack([_baseline(window, d) for window, d in zip(ecg, delineations, strict=True)])
-    return Segmentation(labels, baseline, delineations)
+    lines = [_baseline(window, d) for window, d in zip(ecg, delineations, strict=True)]
+    if ecg.shape[1] == len(STANDARD_LEADS):
+        lines = [average_heart(line, d) for line, d in zip(lines, delineations, strict=True)]
+    return Segmentation(labels, np.stack(lines), delineations)
 
 
 def _labels(d: Delineation) -> npt.NDArray[np.int8]:

@@ -95,6 +95,26 @@ def onnx(
         typer.echo(f"{out / 'attribution.onnx'}: {export_attribution(network, out / 'attribution.onnx'):.1e}")
 
 
+@app.command()
+def records(
+    out: Annotated[Path, typer.Option(help="File to write (.npz): signals, codes and a name.")],
+    fold: Annotated[list[int] | None, typer.Option(help="Folds to take; default: 9.")] = None,
+    data: DataOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Write conditioned PTB-XL records for tools that know no data set, such as the explainer's fidelity harness."""
+    import numpy as np
+
+    from export.training.ptbxl import load_ptbxl
+
+    folds = tuple(fold or [9])
+    chosen = load_ptbxl(data, cache=runs / "cache", progress=False, folds=folds).select(folds)
+    named = f"PTB-XL, {'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))}, {len(chosen)} records"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out, signals=np.asarray(chosen.signals), codes=[" ".join(c) for c in chosen.table["codes"]], name=named)
+    typer.echo(f"{out}: {named}")
+
+
 for command in (
     *(prune, quantise, parity),
     *(checkpoint, litert, coreml, tensorrt),

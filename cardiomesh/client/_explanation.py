@@ -104,7 +104,7 @@ class Attribution(Part):
 
 @dataclass(frozen=True, slots=True)
 class LimeFeature:
-    """What the logit loses when one segment is flattened in one group of leads."""
+    """What the logit loses when one segment has an average heart's shape in one group of leads."""
 
     segment: str
     group: str

@@ -67,8 +67,8 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "lime_title": ("What the model rests on: {finding}", "Em que o modelo se apoia: {finding}"),
     "lime_key": (
-        "logit lost when this part is flattened to the baseline in all beats",
-        "logit perdido quando esta parte é aplanada à linha de base em todos os batimentos",
+        "logit lost when an average heart's shape stands in this part of all beats",
+        "logit perdido quando a forma de um coração médio está nesta parte de todos os batimentos",
     ),
     "speaks_for": ("speaks for", "a favor"),
     "speaks_against": ("speaks against", "contra"),

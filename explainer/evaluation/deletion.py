@@ -1,7 +1,8 @@
 """Deletion and insertion by segments (Petsiuk et al., BMVC 2018), against random orders and a fixed mask.
 
-Features are flattened in the order of their scores, the strongest support first; the finding's logit should fall fast.
-Insertion starts from all features flattened and gives them back in the same order; the logit should rise fast.
+Features get an average heart's shape in the order of their scores, the strongest support first; the finding's logit
+should fall fast. Insertion starts from all features replaced and gives them back in the same order; the logit should
+rise fast.
 """
 
 from __future__ import annotations

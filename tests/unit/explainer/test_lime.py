@@ -1,4 +1,4 @@
-"""Segment LIME: exact on an additive model, honest on one that is not, and a flattened wave leaves no hole."""
+"""Segment LIME: exact on an additive model, honest on one that is not, and a replaced wave leaves no hole."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_a_model_of_interactions_has_a_low_r2() -> None:
     assert (await lime(case, perturbations=96)).r2 < 0.7
 
 
-async def test_a_flattened_wave_lies_on_the_baseline_and_the_rest_is_untouched() -> None:
+async def test_a_replaced_wave_lies_on_the_reference_and_the_rest_is_untouched() -> None:
     ecg, segmentation = beats()
     case = await case_of(LinearModel(np.zeros((2, 12, 1000), np.float32)), CARD, ecg, segmentation)
     features = features_of(segmentation, STANDARD_LEADS)
@@ -77,7 +77,7 @@ async def test_avr_follows_i_and_ii() -> None:
     assert changed[:, :, right] == pytest.approx(-(changed[:, :, one] + changed[:, :, two]) / 2, abs=1e-6)
 
 
-def test_every_feature_is_flattened_equally_often() -> None:
+def test_every_feature_is_replaced_equally_often() -> None:
     kept = design(50, 7, np.random.default_rng(1))
     assert ((~kept).sum(axis=0) == 10).all()
 

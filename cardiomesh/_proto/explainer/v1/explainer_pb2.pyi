@@ -35,7 +35,7 @@ class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueTy
     METHOD_GRAD_CAM: _Method.ValueType  # 3
     """Grad-CAM over time, all leads together."""
     METHOD_INTEGRATED_GRADIENTS: _Method.ValueType  # 4
-    """Integrated gradients from the zero line."""
+    """Integrated gradients from an average heart of the same rate and rhythm."""
     METHOD_LIME: _Method.ValueType  # 5
     """LIME over segments of the beat and groups of leads."""
     METHOD_COUNTERFACTUAL: _Method.ValueType  # 6
@@ -53,7 +53,7 @@ METHOD_GRADIENT_X_INPUT: Method.ValueType  # 2
 METHOD_GRAD_CAM: Method.ValueType  # 3
 """Grad-CAM over time, all leads together."""
 METHOD_INTEGRATED_GRADIENTS: Method.ValueType  # 4
-"""Integrated gradients from the zero line."""
+"""Integrated gradients from an average heart of the same rate and rhythm."""
 METHOD_LIME: Method.ValueType  # 5
 """LIME over segments of the beat and groups of leads."""
 METHOD_COUNTERFACTUAL: Method.ValueType  # 6
@@ -496,7 +496,7 @@ Global___SegmentShare: _TypeAlias = SegmentShare  # noqa: Y015
 
 @_typing.final
 class Lime(_message.Message):
-    """A local linear model of the served model: what is lost when a part of the beat is flattened."""
+    """A local linear model of the served model: what is lost when a part of the beat has the shape of an average heart."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -539,7 +539,7 @@ class LimeFeature(_message.Message):
     group: _builtins.str
     """Name of the group, such as "inferior"."""
     weight: _builtins.float
-    """Logit that the finding loses when this is replaced by the baseline; negative when it gains."""
+    """Logit that the finding loses when this has the shape of an average heart; negative when it gains."""
     @_builtins.property
     def leads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its leads."""
