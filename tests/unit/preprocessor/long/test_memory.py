@@ -19,8 +19,9 @@ from cardiomesh.rpc.channel import dial_sync
 from tests.unit.preprocessor.long.tapes import as_edf, as_ishne, as_wfdb, tape
 
 ROOT = Path(__file__).resolve().parents[4]
-#: Two hours take 33 MiB and more in these files, and 132 MiB and more as float64: whoever kept them would show.
-MOST_MIB = 24.0
+#: Nine hours take 148 MiB in these files, and 593 MiB as float64: whoever kept them would show. What the allocator
+#: keeps for the next recording is below this.
+MOST_MIB = 64.0
 DAY_STRIDE = 60.0
 
 
@@ -77,10 +78,10 @@ def repeated(seconds: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("make", "seconds"),
     [
-        pytest.param(as_ishne, 7200.0, id="ishne"),
-        pytest.param(as_edf, 10_800.0, id="edf", marks=pytest.mark.heavy),
+        pytest.param(as_ishne, 32_400.0, id="ishne"),
+        pytest.param(as_edf, 32_400.0, id="edf", marks=pytest.mark.heavy),
         pytest.param(
-            lambda x: as_wfdb(x, compression=zipfile.ZIP_DEFLATED), 7200.0, id="wfdb", marks=pytest.mark.heavy
+            lambda x: as_wfdb(x, compression=zipfile.ZIP_DEFLATED), 32_400.0, id="wfdb", marks=pytest.mark.heavy
         ),
     ],
 )
@@ -88,8 +89,8 @@ def test_hours_take_no_more_memory_than_minutes(
     service: tuple[str, int], make: Callable[[np.ndarray], bytes], seconds: float
 ) -> None:
     short = prepared(service, make(repeated(120.0)), stride=30.0)
-    hour = prepared(service, make(repeated(seconds)), stride=600.0)
-    assert hour[0] == seconds // 600 + 1
+    hour = prepared(service, make(repeated(seconds)), stride=3000.0)
+    assert hour[0] == seconds // 3000 + 2
     assert short[0] == 5
     assert 0 < hour[2] <= short[2] + MOST_MIB
     assert hour[1] <= short[1] + MOST_MIB
@@ -103,5 +104,4 @@ def test_a_day_takes_no_more_memory_than_minutes(service: tuple[str, int]) -> No
     print(f"10 min: {short}, 24 h: {day} (windows, service MiB, child MiB)")
     assert day[0] == 86_400 // DAY_STRIDE + 1
     assert day[2] <= short[2] + MOST_MIB
-    # 396 MiB passed through; what the allocator keeps for the next ones is a tenth of that.
-    assert day[1] <= short[1] + 3 * MOST_MIB
+    assert day[1] <= short[1] + MOST_MIB
