@@ -32,7 +32,7 @@ _SOUGHT: Final = (3.7, 5.9)
 #: What belongs to a rate: this far around it and around its double (Hz).
 _AROUND, _AROUND_DOUBLE = 0.25, 0.3
 _POINTS: Final = 2048
-#: Flutter: rate (1/min), share of the strength and size (mV, standard deviation), chosen on PTB-XL's folds 1 to 8.
+#: Flutter: rate (1/min), share of the strength and size (mV, standard deviation), chosen on PTB-XL.
 _LEAST_RATE, _MOST_RATE = 235.0, 345.0
 _LEAST_SHARE: Final = 0.7
 _LEAST_SIZE: Final = 0.04
