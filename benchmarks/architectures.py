@@ -34,9 +34,8 @@ AUXILIARY = {"rare": 12, "sex": 1, "age": 1}
 FULL = CONFIGS["hybrid_full"]
 SHAPES = {
     **CONFIGS,
-    "hybrid_full, blocks 4-8-8": replace(FULL, dense_layers=(4, 8, 8)),
-    "hybrid_full, blocks 4-8-8, 25 tokens": replace(FULL, dense_layers=(4, 8, 8), token_pool=2),
-    "hybrid_full, bottleneck 4": replace(FULL, bottleneck=4),
+    "hybrid_full, blocks 6-12-8": replace(FULL, dense_layers=(6, 12, 8)),
+    "hybrid_full, 25 tokens": replace(FULL, token_pool=2),
 }
 
 
