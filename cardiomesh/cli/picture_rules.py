@@ -88,7 +88,8 @@ def _rows(node: Criterion, found: RuleEvaluation, language: Language, depth: int
 def _row(node: Criterion, language: Language, depth: int, value: str | None = None) -> report.Asked:
     text = node.text[language]
     if value is None:
-        value = "" if node.value is None else _quantity(node.value, node.unit, language)
+        told = node.value is not None and node.kind not in ("present", "absent")
+        value = _quantity(node.value, node.unit, language) if told and node.value is not None else ""
         if node.value is None and not node.parts and node.reason[language]:
             text = f"{text} — {node.reason[language]}"
     return report.Asked(text, value, report.RuleState(node.state), depth)

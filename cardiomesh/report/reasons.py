@@ -46,6 +46,8 @@ _SIGNS: Final = {RuleState.MET: "✓", RuleState.NOT_MET: "✗", RuleState.NOT_E
 _COLOURS: Final = {RuleState.MET: "#0b6b2e", RuleState.NOT_MET: MUTED, RuleState.NOT_EVALUABLE: WARNING}
 _AGREEMENT_COLOURS: Final = {"supports": "#0b6b2e", "contradicts": "#a3001b", "silent": MUTED}
 _LINE: Final = 3.5
+#: Lines of one sentence of the report.
+_MOST_LINES: Final = 6
 _ROW: Final = 3.7
 _INDENT: Final = 3.0
 _VALUE_WIDTH: Final = 42.0
@@ -87,7 +89,7 @@ def _draw_report(pen: _Pen, rows: Sequence[ReportRow], words: Words) -> None:
     told = [row for row in rows if not row.aside]
     asides = [row for row in rows if row.aside]
     for index, row in enumerate([*told, *asides]):
-        lines = wrap(row.text, pen.box.width - 19.0, 7 if not row.aside else 6.5, 4)
+        lines = wrap(row.text, pen.box.width - 19.0, 7 if not row.aside else 6.5, _MOST_LINES)
         last = index == len(rows) - 1
         if not pen.room((len(lines) - (1 if last else 0)) * _LINE):
             left = len(rows) - index

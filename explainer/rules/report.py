@@ -160,7 +160,7 @@ def _facts(trace: Trace, language: Language) -> Iterator[tuple[str, str]]:
         value = quantity(trace.value, trace.unit, language, beside=trace.cutoff)
         yield f"{getattr(trace.subject, language)} {value}", _limit(trace, language)
     elif trace.kind == "leads":
-        yield from _lead_facts([part for part in trace.parts if part.state is State.MET], language)
+        yield from _lead_facts(trace, language)
     elif trace.parts:
         for part in trace.parts:
             yield from _facts(part, language)
@@ -168,21 +168,21 @@ def _facts(trace: Trace, language: Language) -> Iterator[tuple[str, str]]:
         yield getattr(trace.text, language), ""
 
 
-def _lead_facts(met: list[Trace], language: Language) -> Iterator[tuple[str, str]]:
-    """What the leads show, those of one cut-off together: "J point in V4, V5 −0.10, −0.19 mV"."""
+def _lead_facts(trace: Trace, language: Language) -> Iterator[tuple[str, str]]:
+    """What the leads show, those of one cut-off together: "J point in V4, V5 −0.10 / −0.19 mV"."""
+    met = [part for part in trace.parts if part.state is State.MET]
     first = [next((leaf for leaf in part.leaves() if leaf.state is State.MET), part) for part in met]
+    if any(leaf.value is None or leaf.subject is None for leaf in first):
+        yield getattr(trace.text, language), ""  # met by a wave that is not there
+        return
     for asked in dict.fromkeys(_limit(leaf, language) for leaf in first):
         alike = [leaf for leaf in first if _limit(leaf, language) == asked]
-        leads = ", ".join(leaf.lead for leaf in alike)
         example = alike[0]
-        named = getattr(example.subject or example.text, language)
+        named = getattr(example.subject, language)
         if example.lead:
-            named = re.sub(rf"\b{example.lead}\b", leads, named)
-        values = [leaf.value for leaf in alike if leaf.value is not None and leaf.subject is not None]
-        if values:
-            said = ", ".join(number(value, example.unit, language) for value in values)
-            named = f"{named} {said}{unit_name(example.unit, language)}"
-        yield named, asked
+            named = re.sub(rf"\b{example.lead}\b", ", ".join(leaf.lead for leaf in alike), named)
+        said = " / ".join(number(leaf.value, leaf.unit, language) for leaf in alike if leaf.value is not None)
+        yield f"{named} {said}{unit_name(example.unit, language)}", asked
 
 
 def _limit(trace: Trace, language: Language) -> str:
