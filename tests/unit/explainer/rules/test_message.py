@@ -144,7 +144,7 @@ def test_what_several_leads_show_is_said_together(asked: Asked) -> None:
     assert "no Q wave of 0.1 mV in all of I, V5 and V6" in line.text.en
     raised = next(x for x in asked({"lead.j II": 0.15, "lead.j aVF": 0.12}).report if x.rule_id == "st_elevation")
     assert raised.text.en.endswith(": J point in II, aVF 0.15 / 0.12 mV (≥ 0.1 mV).")
-    assert raised.text.pt.endswith(": ponto J em II, aVF 0.15 / 0.12 mV (≥ 0,1 mV).")
+    assert raised.text.pt.endswith(": ponto J em II, aVF 0,15 / 0,12 mV (≥ 0,1 mV).")
 
 
 def test_a_value_just_over_the_cutoff_does_not_look_equal_to_it(asked: Asked) -> None:
