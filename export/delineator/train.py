@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from export.delineator.data import IGNORED, Example, augmented
 from export.delineator.network import CLASS_WEIGHTS, Segmenter, without_norms
+from export.errors import DataError
 
 __all__ = ["FOLDS", "REFINE_STEPS", "STEPS", "TEACHER_STEPS", "fit", "in_fold", "refine"]
 
@@ -39,6 +40,8 @@ class _Deck:
     """Hands out augmented examples, each once before any comes again."""
 
     def __init__(self, examples: Sequence[Example], rng: np.random.Generator) -> None:
+        if not examples:
+            raise DataError("a group of records to train on is empty")
         self._examples, self._rng = examples, rng
         self._order: list[int] = []
 
