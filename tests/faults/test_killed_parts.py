@@ -156,6 +156,20 @@ async def parts_until(caller: AsyncClient, mesh: Mesh, file: Path, victim: str) 
     return await asked
 
 
+async def test_rules_need_no_triton(
+    own_mesh: Mesh, caller: AsyncClient, ecg_file: Path, microvolts: np.ndarray
+) -> None:
+    await until_answered(caller, microvolts)
+    kept = await caller.analyze(file=ecg_file)
+    kill(own_mesh, "triton")
+    named = await caller.explain("SR", file=ecg_file, methods=["rules"], result_id=kept.result_id)
+    assert named.rules is not None
+    assert named.rules.rule("sinus_rhythm").state == "met"
+    assert [held.agreement for held in named.rules.agreements] == ["supports"]  # with the prediction that was kept
+    assert named.missing == ()
+    await until_answered(caller, microvolts)
+
+
 async def test_triton_killed_while_it_explains(
     own_mesh: Mesh, caller: AsyncClient, ecg_file: Path, microvolts: np.ndarray
 ) -> None:
