@@ -102,8 +102,12 @@ class Catalogue:
                 there = ", ".join(str(m.card.version) for m in versions)
                 raise NotFound(f"model {wanted!r} has no version {version}; there are: {there}")
             return exact
-        ready = [model for model in versions if model.ready]
-        return (ready or versions)[-1]
+        return _newest(versions)
+
+    def answers_by_default(self, model: Model) -> bool:
+        """Whether requests that name neither model nor version go to this version."""
+        versions = self._of(self._default)
+        return bool(versions) and _newest(versions) is model
 
     def all(self) -> Iterable[Model]:
         """Every served version that has a card, by name and version."""
@@ -117,3 +121,9 @@ class Catalogue:
     def card_bytes(self, model: Model) -> bytes:
         """The card's file, byte for byte."""
         return self._cards.path(model.card.name, model.card.version).read_bytes()
+
+
+def _newest(versions: Sequence[Model]) -> Model:
+    """The newest version that is ready; where none is, the newest."""
+    ready = [model for model in versions if model.ready]
+    return (ready or versions)[-1]

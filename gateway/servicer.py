@@ -93,7 +93,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
                     description=model.card.description,
                     parameters=model.card.architecture.parameters,
                     finding_codes=[statement.code for statement in model.card.statements],
-                    is_default=model.card.name == self._catalogue.default_model,
+                    is_default=self._catalogue.answers_by_default(model),
                     ready=model.ready,
                 )
                 for model in self._catalogue.all()
