@@ -18,7 +18,7 @@ from redis import Redis
 
 from cardiomesh.client import AsyncClient, Explanation
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, Unavailable
-from cardiomesh.local import Mesh
+from cardiomesh.local import Mesh, Restart
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.mesh
@@ -29,7 +29,8 @@ TIMEOUT_S = 10.0
 @pytest.fixture(scope="module")
 def own_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A mesh of this module's own, to be maltreated."""
-    with Mesh(ROOT / "model_repository", directory=tmp_path_factory.mktemp("faults")) as mesh:
+    directory = tmp_path_factory.mktemp("faults")
+    with Mesh(ROOT / "model_repository", directory=directory, restart=Restart.ALL) as mesh:
         yield mesh
 
 
