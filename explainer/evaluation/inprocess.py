@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from cardiomesh.cards import ModelCard
+from cardiomesh.errors import CardioMeshError
 from explainer.model import AttributionPass, FloatArray
 
 __all__ = ["STAGES", "InProcessModel"]
@@ -21,10 +22,10 @@ _BATCH: Final = 8
 #: Cascading randomisation (Adebayo et al., NeurIPS 2018): from the output down, each stage with all before it.
 STAGES: Final = ("heads", "encoder", "recurrent", "features")
 _PREFIXES: Final = {
-    "heads": ("network.heads", "network.norm"),
-    "encoder": ("network.encoder",),
-    "recurrent": ("network.recurrent", "network.embed"),
-    "features": ("network.features",),
+    "heads": ("heads.", "norm."),
+    "encoder": ("encoder.",),
+    "recurrent": ("recurrent.", "embed."),
+    "features": ("features.",),
 }
 
 
@@ -81,21 +82,28 @@ def _shuffled(path: Path, stages: tuple[str, ...], seed: int) -> bytes:
 
     model = onnx.load(str(path))
     rng = np.random.default_rng(seed)
-    prefixes = tuple(prefix for stage in stages for prefix in _PREFIXES[stage])
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     before = {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items()}
     after: dict[str, npt.NDArray[Any]] = {}
+    for stage in stages:
+        own = [name for name in before if _plain(name).startswith(_PREFIXES[stage]) and before[name].size > 1]
+        if not any(before[name].ndim > 1 for name in own):
+            raise CardioMeshError(f"{path} holds no weights of the {stage}; the cascade cannot be made")
+        for name in own:
+            after[name] = rng.permutation(before[name].reshape(-1)).reshape(before[name].shape)
     for name, array in before.items():
-        if name.startswith(prefixes) and array.size > 1:
-            after[name] = rng.permutation(array.reshape(-1)).reshape(array.shape)
-    for name, array in before.items():
-        if name not in after and not name.startswith("network.") and array.ndim >= 2:
+        if name not in after and array.ndim >= 2:
             copy = _copied(array, before, after)
             if copy is not None:
                 after[name] = copy
     for name, array in after.items():
         tensors[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
     return bytes(model.SerializeToString())
+
+
+def _plain(name: str) -> str:
+    """The name in the network, however the exporter prefixed it."""
+    return name.removeprefix("network.")
 
 
 def _copied(
@@ -112,7 +120,7 @@ def _copied(
             return new.swapaxes(0, 1)[..., ::-1]
         if old.ndim == 2 and old.T.shape == array.shape and np.array_equal(old.T, array):
             return new.T
-    heads = [name for name in after if name.startswith("network.heads") and before[name].ndim == array.ndim]
+    heads = [name for name in after if _plain(name).startswith("heads.") and before[name].ndim == array.ndim]
     if len(heads) > 1:
         for order in (heads, heads[::-1]):
             stacked = np.concatenate([before[name] for name in order])
