@@ -45,11 +45,6 @@ class Catalogue:
         self._models: dict[tuple[str, int], Model] = {}
         self._broken: set[tuple[str, int]] = set()
 
-    @property
-    def default_model(self) -> str:
-        """The model that answers when none is named."""
-        return self._default
-
     async def refresh(self) -> Sequence[str]:
         """Ask Triton what it serves; returns what is missing for calls to succeed."""
         try:

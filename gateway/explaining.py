@@ -62,7 +62,8 @@ class Explaining:
         earlier = None
         if request.result_id:
             earlier = (await self._analysis.result(request.result_id)).result
-            name, version = name or earlier.model.name, version or earlier.model.version
+            if name in ("", earlier.model.name):  # another model's versions are numbered on their own
+                name, version = earlier.model.name, version or earlier.model.version
         model = self._catalogue.resolve(name, version)
         _known(request.finding_codes, model)
         with_rules = not request.methods or explainer_pb2.METHOD_RULES in request.methods
