@@ -112,3 +112,4 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
         """Stop threads and workers; what runs is finished first."""
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._workers.close)
+        await self._long.close()

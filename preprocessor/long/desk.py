@@ -52,6 +52,7 @@ class LongDesk:
         self._limits = limits
         self._reject_below = reject_below
         self._taken = 0
+        self._children: set[asyncio.subprocess.Process] = set()
 
     async def prepare(
         self, requests: AsyncIterator[preprocessor_pb2.PrepareLongRequest]
@@ -119,6 +120,7 @@ class LongDesk:
             env=child_environment(),
         )
         assert child.stdout is not None  # noqa: S101  stated for the type checker; it was asked for
+        self._children.add(child)
         try:
             while (frame := await self._frame(child.stdout)) is not None:
                 kind, body = frame
@@ -130,8 +132,19 @@ class LongDesk:
                     FIELD, "decoding it takes more memory than allowed or breaks its reader", "UNREADABLE"
                 )
         finally:
-            with suppress(ProcessLookupError):
-                child.kill()
+            await self._end(child)
+
+    async def _end(self, child: asyncio.subprocess.Process) -> None:
+        _kill(child)
+        if child.stdout is not None:
+            await child.stdout.read()  # a pipe that still holds something is never closed
+        await child.wait()
+        self._children.discard(child)
+
+    async def close(self) -> None:
+        """End what still runs; those who read from it find it ended."""
+        for child in list(self._children):
+            _kill(child)
             await child.wait()
 
     async def _frame(self, stream: asyncio.StreamReader) -> tuple[bytes, bytes] | None:
@@ -146,3 +159,8 @@ class LongDesk:
             raise InvalidRequest.field(
                 FIELD, f"its next part takes longer than {self._limits.part_seconds:g} s", "TOO_SLOW"
             ) from None
+
+
+def _kill(child: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        child.kill()

@@ -134,7 +134,10 @@ async def test_a_caller_who_goes_away_leaves_nothing_running(tmp_path: Path) -> 
             try:
                 assert len(await ask(started, requests(as_ishne(tape(12.0))))) == 2
                 break
-            except Overloaded:
+            except CardioMeshError as error:
+                # grpc.aio says "Internal error" where a refusal overtakes the requests that are still being written.
+                if not isinstance(error, Overloaded) and "Internal error from Core" not in str(error):
+                    raise
                 await asyncio.sleep(0.05)
         else:
             pytest.fail("the place was never freed")
