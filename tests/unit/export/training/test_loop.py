@@ -81,7 +81,11 @@ def test_a_run_whose_files_are_torn_does_not_go_on(trained: Path, tiny_config: H
 def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_last_checkpoint(
     tiny_config: HybridConfig, records: Records, tmp_path: Path
 ) -> None:
-    records.signals[7, 3, 100] = np.nan
+    from dataclasses import replace
+
+    signals = records.signals.copy()
+    signals[7, 3, 100] = np.nan
+    records = replace(records, signals=signals)
     with pytest.raises(DivergenceError, match=r"step \d of epoch 1; try a smaller --learning-rate"):
         train("tiny", tiny_config, records, SETTINGS, tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
