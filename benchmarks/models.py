@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -83,19 +82,27 @@ def disk(*folders: Path) -> float:
     return sum(p.stat().st_size for f in folders for p in f.iterdir() if p.suffix in (".onnx", ".bin")) / 1e6
 
 
+#: A process that loads nothing but the runtime, so that what it grows by is the model's.
+_PEAK: Final = """
+import sys
+import numpy, onnxruntime
+def kilobytes(what):  # this program's own: getrusage would tell the starting process's peak
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what))
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+before = kilobytes("VmRSS")
+ecg = numpy.zeros((int(sys.argv[1]), 12, 1000), numpy.float32)
+sessions = [onnxruntime.InferenceSession(p, options, providers=["CPUExecutionProvider"]) for p in sys.argv[2:]]
+for session in sessions:
+    session.run(None, {"ecg": ecg})
+print((kilobytes("VmHWM") - before) * 1024 / 1e6)
+"""
+
+
 def peak(models: list[Path]) -> float:
     """Megabytes that loading the files and answering a batch of 32 adds to a fresh process at its peak."""
-    command = [sys.executable, __file__, "--peak", *map(str, models)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-
-
-def report_peak(models: list[str]) -> None:
-    """What ``peak`` starts."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    loaded = [OnnxModel.open(Path(path)) for path in models]
-    for model in loaded:
-        model.logits(signals(BATCHES[-1]))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    command = [sys.executable, "-c", _PEAK, str(BATCHES[-1]), *map(str, models)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def kept(scratch: Path, source: Path, what: str) -> Path:
@@ -133,13 +140,15 @@ def session_run(path: Path) -> Run:
     return lambda ecg: session.run(names, {"ecg": ecg})
 
 
-def measure(repository: Path, rounds: int, lengths: tuple[int, ...], scratch: Path) -> list[Row]:
+def measure(
+    repository: Path, names: tuple[str, ...], rounds: int, lengths: tuple[int, ...], scratch: Path
+) -> list[Row]:
     """Every published network, its INT8 form, and the ensemble."""
     rows: dict[str, Row] = {}
     runs: dict[str, Run] = {}
     by_length: dict[int, dict[str, tuple[int, Run]]] = {n: {} for n in lengths}
     cards: dict[str, tuple[Path, ModelCard]] = {}
-    for name in (*NETWORKS, ENSEMBLE):
+    for name in names:
         try:
             folder = newest_folder(repository, name)
         except WorkshopError:
@@ -236,14 +245,12 @@ def main() -> None:
     parser.add_argument("--length", type=int, action="append", help="samples; several times (default: 1000 2500 5000)")
     parser.add_argument("--scratch", type=Path, default=Path("runs/bench-models"), help="where built files are kept")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
-    parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--model", action="append", help="published model; several times (default: all)")
     options = parser.parse_args()
-    if options.peak:
-        report_peak(options.peak)
-        return
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-    rows = measure(options.repository, options.rounds, tuple(options.length or LENGTHS), options.scratch)
+    names = tuple(options.model or (*NETWORKS, ENSEMBLE))
+    rows = measure(options.repository, names, options.rounds, tuple(options.length or LENGTHS), options.scratch)
     print(f"{machine()}; median of {options.rounds} rounds, models in turn\n")
     print(markdown(rows))
     if options.json:
