@@ -20,6 +20,7 @@ from cardiomesh.errors import CardioMeshError
 
 __all__ = [
     "CARD_FILE",
+    "VERDICT_FILE",
     "Architecture",
     "Artifact",
     "Calibration",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 CARD_FILE: Final = "card.json"
+#: Beside the card, about it: what the explainer's fidelity harness found. Names the card's digest; no model loads it.
+VERDICT_FILE: Final = "explanations.json"
 #: 2 added each class's own line and prediction set; a card of version 1 has neither and is read as it always was.
 SCHEMA_VERSION: Final = 2
 

@@ -7,16 +7,14 @@ digest of the card it was measured on; for any other card it says nothing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cardiomesh.cards import ModelCard
+from cardiomesh.cards import VERDICT_FILE, ModelCard
 from cardiomesh.errors import CardioMeshError
 
-__all__ = ["VERDICT_FILE", "Gate", "MethodVerdict", "Verdict", "Verdicts"]
-
-VERDICT_FILE: Final = "explanations.json"
+__all__ = ["Gate", "MethodVerdict", "Verdict", "Verdicts"]
 
 
 class _Part(BaseModel):

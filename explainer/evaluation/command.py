@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cardiomesh.cards import CardStore
+from cardiomesh.cards import VERDICT_FILE, CardStore
 from cardiomesh.ecg.delineation import delineate
 from cardiomesh.ecg.leads import INDEPENDENT_LEADS, STANDARD_LEADS
 from explainer.beat_basis import BASIS_FILE, learn, save
 from explainer.evaluation.gates import verdicts_of
 from explainer.evaluation.run import Found, Plan, evaluate
 from explainer.model import FloatArray
-from explainer.verdict import VERDICT_FILE, Verdict
+from explainer.verdict import Verdict
 
 __all__ = ["COMMANDS", "main"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cardiomesh.cards import CARD_FILE, CardError, ModelCard, load_card
+from cardiomesh.cards import CARD_FILE, VERDICT_FILE, CardError, ModelCard, load_card
 from export.errors import GateError
 from export.publishing.repository import file_digest, versions, withdraw_version
 from export.publishing.triton import SERVED_VERSIONS
@@ -76,6 +76,6 @@ def verify(repository: Path) -> tuple[list[str], list[str]]:
                 good.append(place)
     for file in sorted(repository.glob("*/[1-9]*/*")):
         place = str(file.relative_to(repository))
-        if file.is_file() and file.name != CARD_FILE and place not in described:
+        if file.is_file() and file.name not in (CARD_FILE, VERDICT_FILE) and place not in described:
             wrong.append(f"{place}: no card describes it")
     return sorted(set(good)), wrong

@@ -138,6 +138,14 @@ def test_an_explanation_is_of_the_very_prediction(client: Client, ecg_file: Path
     assert not np.array_equal(parts[0].values, parts[1].values)
 
 
+def test_without_the_recording_a_result_is_explained_only_where_tensors_are_kept(
+    client: Client, ecg_file: Path
+) -> None:
+    kept = client.analyze(file=ecg_file)
+    with pytest.raises(InvalidRequest, match="KEEP_TENSORS"):
+        client.explain("MI", result_id=kept.result_id)
+
+
 def test_an_explanation_of_another_recording_is_refused(client: Client, ecg_file: Path, microvolts: np.ndarray) -> None:
     kept = client.analyze(file=ecg_file)
     with pytest.raises(ResultMismatch):

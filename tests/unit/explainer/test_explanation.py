@@ -12,12 +12,12 @@ import pytest
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh._proto.types.v1 import types_pb2
-from cardiomesh.cards import CardStore, ModelCard
+from cardiomesh.cards import VERDICT_FILE, CardStore, ModelCard
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Overloaded, ResultMismatch
 from explainer.admission import Admission
 from explainer.explanation import Explanation
-from explainer.verdict import VERDICT_FILE, Gate, MethodVerdict, Verdict, Verdicts
+from explainer.verdict import Gate, MethodVerdict, Verdict, Verdicts
 from tests.cards import card_of
 from tests.unit.explainer.linear import LinearModel
 
