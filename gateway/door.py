@@ -68,6 +68,11 @@ class Call:
         )
         await self.ledger.write(Entry(record, None if answer.from_cache else _stored(answer)))
 
+    def refused(self, reason: str) -> None:
+        """Write down that one item of a stream had an error; its answer is not held back for that."""
+        if self.ledger is not None:
+            self.ledger.submit(self.record(reason))
+
     def record(self, outcome: str) -> Entry:
         """What is written of a call that gave no answer on a recording."""
         return Entry(

@@ -13,6 +13,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
 from gateway.analysis import Analysis
 from gateway.catalogue import Catalogue
+from gateway.door import current_call
 from gateway.explaining import Explaining
 from gateway.long import LongAnalysis
 
@@ -66,6 +67,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
     async def _batch_item(self, item: gateway_pb2.AnalyzeBatchRequest) -> gateway_pb2.AnalyzeBatchResponse:
         outcome = await outcome_of(item.item_id, lambda: self._analysis.analyze(item.request), self._item_seconds)
         if isinstance(outcome, types_pb2.ItemError):
+            current_call().refused(outcome.reason)
             return gateway_pb2.AnalyzeBatchResponse(item_id=item.item_id, error=outcome)
         return gateway_pb2.AnalyzeBatchResponse(item_id=item.item_id, response=outcome)
 

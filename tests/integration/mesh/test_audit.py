@@ -65,7 +65,7 @@ async def caller(addresses: Addresses, store: Store) -> AsyncIterator[AsyncClien
     """A client of a gateway whose answers wait for the database."""
     everybody = frozenset({Role.CLINICIAN})
     async with (
-        gateway(addresses, anonymous_roles=everybody, store_timeout_s=0.5, **store.settings) as service,
+        gateway(addresses, anonymous_roles=everybody, store_timeout_s=2.0, **store.settings) as service,
         AsyncClient(service.grpc_address, credential="") as client,
     ):
         yield client
@@ -92,6 +92,14 @@ async def test_a_refusal_is_recorded_and_a_look_at_the_models_is_not(
     await caller.analyze(file=ecg_file)  # waits for its own record, and records keep their order
     assert [record["outcome"] for record in store.records()] == ["INVALID_REQUEST", "OK"]
     assert (await asyncio.to_thread(store.verified))["broken"] == ""
+
+
+async def test_every_item_of_a_batch_is_recorded(caller: AsyncClient, store: Store, ecg_file: Path) -> None:
+    recordings: list[tuple[str, Any]] = [("good", {"file": ecg_file}), ("bad", {"file": b"no ecg at all"})]
+    outcomes = [outcome async for outcome in caller.analyze_batch(recordings)]
+    assert len(outcomes) == 2
+    recorded = sorted(record["outcome"] for record in store.records())
+    assert recorded == ["INVALID_REQUEST", "OK", "OK", "STARTED"]  # the call itself begins and ends, too
 
 
 async def test_the_subject_is_nowhere_in_the_store(caller: AsyncClient, store: Store, ecg_file: Path) -> None:
