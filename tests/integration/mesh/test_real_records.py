@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from cardiomesh.client import AsyncClient, Client
+from cardiomesh.errors import UnfitRecording
 from cardiomesh.local import Addresses
 from tests.integration.mesh.test_analyze import batches
 
@@ -29,9 +31,13 @@ def records(folder: Path, count: int) -> np.ndarray:
 
 
 async def test_a_hundred_at_once(client: Client, addresses: Addresses, data_dir: Path) -> None:
-    signals = records(data_dir, 100)
     facts: dict[str, Any] = {"sampling_rate": 500, "unit": "uV", "bypass_cache": True}
-    single = [client.analyze(signal=signal, **facts) for signal in signals]
+    single, signals = [], []
+    for signal in records(data_dir, 105):
+        with suppress(UnfitRecording):  # one of them has a V1 that comes loose, as the archive notes
+            single.append(client.analyze(signal=signal, **facts))
+            signals.append(signal)
+    single, signals = single[:100], signals[:100]
     before = await batches(addresses)
     async with AsyncClient(addresses.gateway) as many:
         together = await asyncio.gather(*(many.analyze(signal=signal, **facts) for signal in signals))
