@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Collection
-from typing import Final
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,15 +19,12 @@ from gateway.store.tables import subjects
 
 __all__ = ["Pseudonyms"]
 
-_REMEMBERED: Final = 10_000
-
 
 class Pseudonyms:
     """Makes look-ups and pseudonyms under one master key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._known: dict[str, str] = {}
 
     def lookup(self, tenant: str, subject_ref: str) -> str:
         """What stands for a subject until its pseudonym is known; empty for no subject."""
