@@ -33,6 +33,7 @@ class AnalyzeRequest(_message.Message):
     BYPASS_CACHE_FIELD_NUMBER: _builtins.int
     INCLUDE_SIGNAL_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
+    SETTING_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name; empty means the gateway's default."""
     model_version: _builtins.int
@@ -43,6 +44,8 @@ class AnalyzeRequest(_message.Message):
     """Also return the decoded signal, for drawing."""
     measure: _builtins.bool
     """Also measure the recording: rate, intervals, axes, amplitudes."""
+    setting: _types_pb2.Setting.ValueType
+    """Where the patient is seen; optional."""
     @_builtins.property
     def recording(self) -> _types_pb2.Recording:
         """The recording."""
@@ -56,10 +59,11 @@ class AnalyzeRequest(_message.Message):
         bypass_cache: _builtins.bool = ...,
         include_signal: _builtins.bool = ...,
         measure: _builtins.bool = ...,
+        setting: _types_pb2.Setting.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bypass_cache", b"bypass_cache", "include_signal", b"include_signal", "measure", b"measure", "model", b"model", "model_version", b"model_version", "recording", b"recording"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bypass_cache", b"bypass_cache", "include_signal", b"include_signal", "measure", b"measure", "model", b"model", "model_version", b"model_version", "recording", b"recording", "setting", b"setting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,6 +89,8 @@ class AnalyzeResponse(_message.Message):
     TIMING_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     MEASUREMENTS_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
     """Names this answer; give it to GetResult and Explain."""
     preprocessing_version: _builtins.str
@@ -131,6 +137,16 @@ class AnalyzeResponse(_message.Message):
     def measurements(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Measurement]:
         """What was measured; only when asked for."""
 
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """What a human has to look at, and what first; absent where the decision layer is off."""
+
+    @_builtins.property
+    def near_duplicate_of(self) -> Global___NearDuplicate:
+        """Whether the same recording was answered before in another form; absent where it was not asked for: the setting is
+        off, or the recording names no subject.
+        """
+
     def __init__(
         self,
         *,
@@ -148,14 +164,188 @@ class AnalyzeResponse(_message.Message):
         timing: _types_pb2.Timing | None = ...,
         signal: _types_pb2.Signal | None = ...,
         measurements: _abc.Iterable[_types_pb2.Measurement] | None = ...,
+        decision: Global___Decision | None = ...,
+        near_duplicate_of: Global___NearDuplicate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "model", b"model", "quality", b"quality", "recording", b"recording", "signal", b"signal", "timing", b"timing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "quality", b"quality", "recording", b"recording", "signal", b"signal", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "findings", b"findings", "from_cache", b"from_cache", "measurements", b"measurements", "model", b"model", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "result_id", b"result_id", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "findings", b"findings", "from_cache", b"from_cache", "measurements", b"measurements", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "result_id", b"result_id", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    """What a human has to look at, and what first. Made of the findings, the quality and, where the recording was measured,
+    published criteria; no part of it is a diagnosis.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OVER_READ_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    CRITICAL_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    CRITERIA_CHECKED_FIELD_NUMBER: _builtins.int
+    NOT_EVALUABLE_FIELD_NUMBER: _builtins.int
+    SETTING_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    over_read: _builtins.bool
+    """Whether a human must read the recording before anybody acts on the answer."""
+    criteria_checked: _builtins.bool
+    """Whether the published criteria of critical findings were looked at: only where the recording was measured."""
+    setting: _types_pb2.Setting.ValueType
+    """Where the patient is seen, as the caller said."""
+    policy: _builtins.str
+    """sha256 (hex) of the policy whose rules these are."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverReadReason]:
+        """Why; empty when not."""
+
+    @_builtins.property
+    def critical(self) -> _containers.RepeatedCompositeFieldContainer[Global___CriticalFinding]:
+        """Critical findings that a statement of the model or a published criterion supports, most urgent first."""
+
+    @_builtins.property
+    def order(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the findings that are called present, most urgent first; the findings themselves keep the card's order."""
+
+    @_builtins.property
+    def not_evaluable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of them that this recording does not tell, by rule."""
+
+    def __init__(
+        self,
+        *,
+        over_read: _builtins.bool = ...,
+        reasons: _abc.Iterable[Global___OverReadReason] | None = ...,
+        critical: _abc.Iterable[Global___CriticalFinding] | None = ...,
+        order: _abc.Iterable[_builtins.str] | None = ...,
+        criteria_checked: _builtins.bool = ...,
+        not_evaluable: _abc.Iterable[_builtins.str] | None = ...,
+        setting: _types_pb2.Setting.ValueType = ...,
+        policy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["criteria_checked", b"criteria_checked", "critical", b"critical", "not_evaluable", b"not_evaluable", "order", b"order", "over_read", b"over_read", "policy", b"policy", "reasons", b"reasons", "setting", b"setting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class OverReadReason(_message.Message):
+    """One reason for a human to read the recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TEXT_PT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Stable code such as "UNCERTAIN_FINDING" or "POOR_QUALITY"."""
+    subject: _builtins.str
+    """The finding or rule it is about; empty when it is about the recording."""
+    text: _builtins.str
+    """The same in English."""
+    text_pt: _builtins.str
+    """The same in Brazilian Portuguese."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        text: _builtins.str = ...,
+        text_pt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "subject", b"subject", "text", b"text", "text_pt", b"text_pt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverReadReason: _TypeAlias = OverReadReason  # noqa: Y015
+
+@_typing.final
+class CriticalFinding(_message.Message):
+    """One finding that cannot wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    NAME_PT_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    BY_CRITERION_FIELD_NUMBER: _builtins.int
+    CONSIDER_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Code of the model's statement, or the rule of a published criterion, such as "st_elevation"."""
+    name: _builtins.str
+    """English name."""
+    name_pt: _builtins.str
+    """Brazilian Portuguese name."""
+    urgency: _types_pb2.Urgency.ValueType
+    """How soon a human must look."""
+    by_criterion: _builtins.bool
+    """Whether a published criterion supports it; otherwise it is a statement of the model."""
+    consider: _builtins.bool
+    """Never more than a thing to consider: the criterion does not decide, or the model's statement is uncertain."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        name: _builtins.str = ...,
+        name_pt: _builtins.str = ...,
+        urgency: _types_pb2.Urgency.ValueType = ...,
+        by_criterion: _builtins.bool = ...,
+        consider: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_criterion", b"by_criterion", "code", b"code", "consider", b"consider", "name", b"name", "name_pt", b"name_pt", "urgency", b"urgency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CriticalFinding: _TypeAlias = CriticalFinding  # noqa: Y015
+
+@_typing.final
+class NearDuplicate(_message.Message):
+    """An earlier answer to the same recording in another container, trimmed or resampled. It is only named: this answer was
+    computed as always.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOOKED_UP_FIELD_NUMBER: _builtins.int
+    RESULT_ID_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    looked_up: _builtins.bool
+    """Whether earlier recordings of the same subject could be compared; false: nothing is known."""
+    result_id: _builtins.str
+    """The earlier answer; empty when none is alike."""
+    similarity: _builtins.float
+    """How alike the beats are that both have, 0 to 1."""
+    reason: _builtins.str
+    """Why they were not compared, by stable code; empty when they were."""
+    def __init__(
+        self,
+        *,
+        looked_up: _builtins.bool = ...,
+        result_id: _builtins.str = ...,
+        similarity: _builtins.float = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["looked_up", b"looked_up", "reason", b"reason", "result_id", b"result_id", "similarity", b"similarity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearDuplicate: _TypeAlias = NearDuplicate  # noqa: Y015
 
 @_typing.final
 class ExplainRequest(_message.Message):

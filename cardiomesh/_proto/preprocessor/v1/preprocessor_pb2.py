@@ -25,33 +25,35 @@ _sym_db = _symbol_database.Default()
 from cardiomesh._proto.types.v1 import types_pb2 as cardiomesh_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-cardiomesh/preprocessor/v1/preprocessor.proto\x12\x1a\x63\x61rdiomesh.preprocessor.v1\x1a\x1f\x63\x61rdiomesh/types/v1/types.proto\"~\n\x0ePrepareRequest\x12\x31\n\trecording\x18\x01 \x01(\x0b\x32\x1e.cardiomesh.types.v1.Recording\x12\x16\n\x0einclude_signal\x18\x02 \x01(\x08\x12\x0f\n\x07measure\x18\x03 \x01(\x08\x12\x10\n\x08may_miss\x18\x04 \x03(\t\"\xcc\x02\n\x0fPrepareResponse\x12\x0e\n\x06tensor\x18\x01 \x01(\x0c\x12\x15\n\rwindow_starts\x18\x02 \x03(\x01\x12\x13\n\x0btensor_hash\x18\x03 \x01(\t\x12\x13\n\x0bsignal_hash\x18\x04 \x01(\t\x12\x1d\n\x15preprocessing_version\x18\x05 \x01(\t\x12-\n\x07quality\x18\x06 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12\x35\n\trecording\x18\x07 \x01(\x0b\x32\".cardiomesh.types.v1.RecordingInfo\x12+\n\x06signal\x18\x08 \x01(\x0b\x32\x1b.cardiomesh.types.v1.Signal\x12\x36\n\x0cmeasurements\x18\t \x03(\x0b\x32 .cardiomesh.types.v1.Measurement\"c\n\x13PrepareBatchRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12;\n\x07request\x18\x02 \x01(\x0b\x32*.cardiomesh.preprocessor.v1.PrepareRequest\"\xa4\x01\n\x14PrepareBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12?\n\x08response\x18\x02 \x01(\x0b\x32+.cardiomesh.preprocessor.v1.PrepareResponseH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.cardiomesh.types.v1.ItemErrorH\x00\x42\t\n\x07outcome\"l\n\x12PrepareLongRequest\x12=\n\x05start\x18\x01 \x01(\x0b\x32,.cardiomesh.preprocessor.v1.PrepareLongStartH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\"\n\x10PrepareLongStart\x12\x0e\n\x06stride\x18\x01 \x01(\x01\"\x9d\x01\n\x13PrepareLongResponse\x12>\n\trecording\x18\x01 \x01(\x0b\x32).cardiomesh.preprocessor.v1.LongRecordingH\x00\x12>\n\x07windows\x18\x02 \x01(\x0b\x32+.cardiomesh.preprocessor.v1.PreparedWindowsH\x00\x42\x06\n\x04part\"\x9c\x01\n\rLongRecording\x12\x35\n\trecording\x18\x01 \x01(\x0b\x32\".cardiomesh.types.v1.RecordingInfo\x12\x0f\n\x07windows\x18\x02 \x01(\x05\x12\x0e\n\x06stride\x18\x03 \x01(\x01\x12\x1d\n\x15preprocessing_version\x18\x04 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x05 \x01(\t\"N\n\x0fPreparedWindows\x12;\n\x07windows\x18\x01 \x03(\x0b\x32*.cardiomesh.preprocessor.v1.PreparedWindow\"\xdb\x01\n\x0ePreparedWindow\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05start\x18\x02 \x01(\x01\x12\x0e\n\x06tensor\x18\x03 \x01(\x0c\x12\x13\n\x0btensor_hash\x18\x04 \x01(\t\x12-\n\x07quality\x18\x05 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12\x17\n\nheart_rate\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12/\n\x07refusal\x18\x07 \x01(\x0b\x32\x1e.cardiomesh.types.v1.ItemErrorB\r\n\x0b_heart_rate2\xdd\x02\n\x0cPreprocessor\x12\x62\n\x07Prepare\x12*.cardiomesh.preprocessor.v1.PrepareRequest\x1a+.cardiomesh.preprocessor.v1.PrepareResponse\x12u\n\x0cPrepareBatch\x12/.cardiomesh.preprocessor.v1.PrepareBatchRequest\x1a\x30.cardiomesh.preprocessor.v1.PrepareBatchResponse(\x01\x30\x01\x12r\n\x0bPrepareLong\x12..cardiomesh.preprocessor.v1.PrepareLongRequest\x1a/.cardiomesh.preprocessor.v1.PrepareLongResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-cardiomesh/preprocessor/v1/preprocessor.proto\x12\x1a\x63\x61rdiomesh.preprocessor.v1\x1a\x1f\x63\x61rdiomesh/types/v1/types.proto\"\x93\x01\n\x0ePrepareRequest\x12\x31\n\trecording\x18\x01 \x01(\x0b\x32\x1e.cardiomesh.types.v1.Recording\x12\x16\n\x0einclude_signal\x18\x02 \x01(\x08\x12\x0f\n\x07measure\x18\x03 \x01(\x08\x12\x10\n\x08may_miss\x18\x04 \x03(\t\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\x08\"/\n\x0b\x46ingerprint\x12\x11\n\tlandmarks\x18\x01 \x03(\x06\x12\r\n\x05\x62\x65\x61ts\x18\x02 \x03(\x06\"\x8a\x03\n\x0fPrepareResponse\x12\x0e\n\x06tensor\x18\x01 \x01(\x0c\x12\x15\n\rwindow_starts\x18\x02 \x03(\x01\x12\x13\n\x0btensor_hash\x18\x03 \x01(\t\x12\x13\n\x0bsignal_hash\x18\x04 \x01(\t\x12\x1d\n\x15preprocessing_version\x18\x05 \x01(\t\x12-\n\x07quality\x18\x06 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12\x35\n\trecording\x18\x07 \x01(\x0b\x32\".cardiomesh.types.v1.RecordingInfo\x12+\n\x06signal\x18\x08 \x01(\x0b\x32\x1b.cardiomesh.types.v1.Signal\x12\x36\n\x0cmeasurements\x18\t \x03(\x0b\x32 .cardiomesh.types.v1.Measurement\x12<\n\x0b\x66ingerprint\x18\n \x01(\x0b\x32\'.cardiomesh.preprocessor.v1.Fingerprint\"c\n\x13PrepareBatchRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12;\n\x07request\x18\x02 \x01(\x0b\x32*.cardiomesh.preprocessor.v1.PrepareRequest\"\xa4\x01\n\x14PrepareBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12?\n\x08response\x18\x02 \x01(\x0b\x32+.cardiomesh.preprocessor.v1.PrepareResponseH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.cardiomesh.types.v1.ItemErrorH\x00\x42\t\n\x07outcome\"l\n\x12PrepareLongRequest\x12=\n\x05start\x18\x01 \x01(\x0b\x32,.cardiomesh.preprocessor.v1.PrepareLongStartH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\"\n\x10PrepareLongStart\x12\x0e\n\x06stride\x18\x01 \x01(\x01\"\x9d\x01\n\x13PrepareLongResponse\x12>\n\trecording\x18\x01 \x01(\x0b\x32).cardiomesh.preprocessor.v1.LongRecordingH\x00\x12>\n\x07windows\x18\x02 \x01(\x0b\x32+.cardiomesh.preprocessor.v1.PreparedWindowsH\x00\x42\x06\n\x04part\"\x9c\x01\n\rLongRecording\x12\x35\n\trecording\x18\x01 \x01(\x0b\x32\".cardiomesh.types.v1.RecordingInfo\x12\x0f\n\x07windows\x18\x02 \x01(\x05\x12\x0e\n\x06stride\x18\x03 \x01(\x01\x12\x1d\n\x15preprocessing_version\x18\x04 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x05 \x01(\t\"N\n\x0fPreparedWindows\x12;\n\x07windows\x18\x01 \x03(\x0b\x32*.cardiomesh.preprocessor.v1.PreparedWindow\"\xdb\x01\n\x0ePreparedWindow\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05start\x18\x02 \x01(\x01\x12\x0e\n\x06tensor\x18\x03 \x01(\x0c\x12\x13\n\x0btensor_hash\x18\x04 \x01(\t\x12-\n\x07quality\x18\x05 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Quality\x12\x17\n\nheart_rate\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12/\n\x07refusal\x18\x07 \x01(\x0b\x32\x1e.cardiomesh.types.v1.ItemErrorB\r\n\x0b_heart_rate2\xdd\x02\n\x0cPreprocessor\x12\x62\n\x07Prepare\x12*.cardiomesh.preprocessor.v1.PrepareRequest\x1a+.cardiomesh.preprocessor.v1.PrepareResponse\x12u\n\x0cPrepareBatch\x12/.cardiomesh.preprocessor.v1.PrepareBatchRequest\x1a\x30.cardiomesh.preprocessor.v1.PrepareBatchResponse(\x01\x30\x01\x12r\n\x0bPrepareLong\x12..cardiomesh.preprocessor.v1.PrepareLongRequest\x1a/.cardiomesh.preprocessor.v1.PrepareLongResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardiomesh._proto.preprocessor.v1.preprocessor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PREPAREREQUEST']._serialized_start=110
-  _globals['_PREPAREREQUEST']._serialized_end=236
-  _globals['_PREPARERESPONSE']._serialized_start=239
-  _globals['_PREPARERESPONSE']._serialized_end=571
-  _globals['_PREPAREBATCHREQUEST']._serialized_start=573
-  _globals['_PREPAREBATCHREQUEST']._serialized_end=672
-  _globals['_PREPAREBATCHRESPONSE']._serialized_start=675
-  _globals['_PREPAREBATCHRESPONSE']._serialized_end=839
-  _globals['_PREPARELONGREQUEST']._serialized_start=841
-  _globals['_PREPARELONGREQUEST']._serialized_end=949
-  _globals['_PREPARELONGSTART']._serialized_start=951
-  _globals['_PREPARELONGSTART']._serialized_end=985
-  _globals['_PREPARELONGRESPONSE']._serialized_start=988
-  _globals['_PREPARELONGRESPONSE']._serialized_end=1145
-  _globals['_LONGRECORDING']._serialized_start=1148
-  _globals['_LONGRECORDING']._serialized_end=1304
-  _globals['_PREPAREDWINDOWS']._serialized_start=1306
-  _globals['_PREPAREDWINDOWS']._serialized_end=1384
-  _globals['_PREPAREDWINDOW']._serialized_start=1387
-  _globals['_PREPAREDWINDOW']._serialized_end=1606
-  _globals['_PREPROCESSOR']._serialized_start=1609
-  _globals['_PREPROCESSOR']._serialized_end=1958
+  _globals['_PREPAREREQUEST']._serialized_start=111
+  _globals['_PREPAREREQUEST']._serialized_end=258
+  _globals['_FINGERPRINT']._serialized_start=260
+  _globals['_FINGERPRINT']._serialized_end=307
+  _globals['_PREPARERESPONSE']._serialized_start=310
+  _globals['_PREPARERESPONSE']._serialized_end=704
+  _globals['_PREPAREBATCHREQUEST']._serialized_start=706
+  _globals['_PREPAREBATCHREQUEST']._serialized_end=805
+  _globals['_PREPAREBATCHRESPONSE']._serialized_start=808
+  _globals['_PREPAREBATCHRESPONSE']._serialized_end=972
+  _globals['_PREPARELONGREQUEST']._serialized_start=974
+  _globals['_PREPARELONGREQUEST']._serialized_end=1082
+  _globals['_PREPARELONGSTART']._serialized_start=1084
+  _globals['_PREPARELONGSTART']._serialized_end=1118
+  _globals['_PREPARELONGRESPONSE']._serialized_start=1121
+  _globals['_PREPARELONGRESPONSE']._serialized_end=1278
+  _globals['_LONGRECORDING']._serialized_start=1281
+  _globals['_LONGRECORDING']._serialized_end=1437
+  _globals['_PREPAREDWINDOWS']._serialized_start=1439
+  _globals['_PREPAREDWINDOWS']._serialized_end=1517
+  _globals['_PREPAREDWINDOW']._serialized_start=1520
+  _globals['_PREPAREDWINDOW']._serialized_end=1739
+  _globals['_PREPROCESSOR']._serialized_start=1742
+  _globals['_PREPROCESSOR']._serialized_end=2091
 # @@protoc_insertion_point(module_scope)

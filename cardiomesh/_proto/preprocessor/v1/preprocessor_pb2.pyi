@@ -29,10 +29,13 @@ class PrepareRequest(_message.Message):
     INCLUDE_SIGNAL_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
     MAY_MISS_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
     include_signal: _builtins.bool
     """Also return the decoded signal, for drawing."""
     measure: _builtins.bool
     """Also measure it: rate, intervals, axes, amplitudes."""
+    fingerprint: _builtins.bool
+    """Also return the fingerprint."""
     @_builtins.property
     def recording(self) -> _types_pb2.Recording:
         """The recording."""
@@ -50,14 +53,45 @@ class PrepareRequest(_message.Message):
         include_signal: _builtins.bool = ...,
         measure: _builtins.bool = ...,
         may_miss: _abc.Iterable[_builtins.str] | None = ...,
+        fingerprint: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_signal", b"include_signal", "may_miss", b"may_miss", "measure", b"measure", "recording", b"recording"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "include_signal", b"include_signal", "may_miss", b"may_miss", "measure", b"measure", "recording", b"recording"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PrepareRequest: _TypeAlias = PrepareRequest  # noqa: Y015
+
+@_typing.final
+class Fingerprint(_message.Message):
+    """By what the same recording is known again in another container, trimmed or resampled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANDMARKS_FIELD_NUMBER: _builtins.int
+    BEATS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """What finds candidates: for each beat a hash of the intervals to the beats after it."""
+
+    @_builtins.property
+    def beats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """What compares them: for each beat, in order of time, a code of its shape, alike in its bits for alike beats."""
+
+    def __init__(
+        self,
+        *,
+        landmarks: _abc.Iterable[_builtins.int] | None = ...,
+        beats: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beats", b"beats", "landmarks", b"landmarks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fingerprint: _TypeAlias = Fingerprint  # noqa: Y015
 
 @_typing.final
 class PrepareResponse(_message.Message):
@@ -74,6 +108,7 @@ class PrepareResponse(_message.Message):
     RECORDING_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     MEASUREMENTS_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
     tensor: _builtins.bytes
     """float32 little-endian [windows, 12, 1000], millivolts at 100 Hz, standard lead order."""
     tensor_hash: _builtins.str
@@ -102,6 +137,10 @@ class PrepareResponse(_message.Message):
     def measurements(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Measurement]:
         """What was measured; only when asked for."""
 
+    @_builtins.property
+    def fingerprint(self) -> Global___Fingerprint:
+        """By what it is known again; only when asked for, and absent where too few beats were found."""
+
     def __init__(
         self,
         *,
@@ -114,10 +153,11 @@ class PrepareResponse(_message.Message):
         recording: _types_pb2.RecordingInfo | None = ...,
         signal: _types_pb2.Signal | None = ...,
         measurements: _abc.Iterable[_types_pb2.Measurement] | None = ...,
+        fingerprint: Global___Fingerprint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["quality", b"quality", "recording", b"recording", "signal", b"signal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "quality", b"quality", "recording", b"recording", "signal", b"signal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["measurements", b"measurements", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "signal", b"signal", "signal_hash", b"signal_hash", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "measurements", b"measurements", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "signal", b"signal", "signal_hash", b"signal_hash", "tensor", b"tensor", "tensor_hash", b"tensor_hash", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,25 +25,29 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61rdiomesh/types/v1/types.proto\x12\x13\x63\x61rdiomesh.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n\x06Signal\x12\r\n\x05leads\x18\x01 \x03(\t\x12\x15\n\rsampling_rate\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x34\n\x0bsample_type\x18\x04 \x01(\x0e\x32\x1f.cardiomesh.types.v1.SampleType\x12\x0f\n\x07samples\x18\x05 \x01(\x0c\x12\x12\n\x05scale\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_scale\",\n\x04\x46ile\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x13\n\x0b\x66ormat_hint\x18\x02 \x01(\t\"-\n\x06\x44\x65vice\x12\x14\n\x0cmanufacturer\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"V\n\x07Patient\x12\x16\n\tage_years\x18\x01 \x01(\rH\x00\x88\x01\x01\x12%\n\x03sex\x18\x02 \x01(\x0e\x32\x18.cardiomesh.types.v1.SexB\x0c\n\n_age_years\"\x92\x02\n\tRecording\x12-\n\x06signal\x18\x01 \x01(\x0b\x32\x1b.cardiomesh.types.v1.SignalH\x00\x12)\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x19.cardiomesh.types.v1.FileH\x00\x12/\n\x0b\x61\x63quired_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06\x64\x65vice\x18\x04 \x01(\x0b\x32\x1b.cardiomesh.types.v1.Device\x12-\n\x07patient\x18\x05 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Patient\x12\x13\n\x0bsubject_ref\x18\x06 \x01(\tB\t\n\x07\x63ontent\"\xba\x02\n\rRecordingInfo\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05leads\x18\x02 \x03(\t\x12\x15\n\rignored_leads\x18\x03 \x03(\t\x12\x15\n\rderived_leads\x18\x04 \x03(\t\x12\x15\n\rsampling_rate\x18\x05 \x01(\x01\x12\x10\n\x08\x64uration\x18\x06 \x01(\x01\x12+\n\x06\x64\x65vice\x18\x07 \x01(\x0b\x32\x1b.cardiomesh.types.v1.Device\x12-\n\x07patient\x18\x08 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Patient\x12/\n\x0b\x61\x63quired_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07remarks\x18\n \x03(\t\x12\x15\n\rmissing_leads\x18\x0b \x03(\t\".\n\rQualityReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x8a\x01\n\x0bLeadQuality\x12\x0c\n\x04lead\x18\x01 \x01(\t\x12)\n\x05grade\x18\x02 \x01(\x0e\x32\x1a.cardiomesh.types.v1.Grade\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x33\n\x07reasons\x18\x04 \x03(\x0b\x32\".cardiomesh.types.v1.QualityReason\"\xa9\x01\n\x07Quality\x12)\n\x05grade\x18\x01 \x01(\x0e\x32\x1a.cardiomesh.types.v1.Grade\x12\r\n\x05score\x18\x02 \x01(\x01\x12/\n\x05leads\x18\x03 \x03(\x0b\x32 .cardiomesh.types.v1.LeadQuality\x12\x33\n\x07reasons\x18\x04 \x03(\x0b\x32\".cardiomesh.types.v1.QualityReason\"\xfb\x01\n\x07\x46inding\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07name_pt\x18\x03 \x01(\t\x12\x11\n\tsnomed_ct\x18\x04 \x01(\t\x12\x13\n\x0bprobability\x18\x05 \x01(\x01\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x0f\n\x07present\x18\x07 \x01(\x08\x12-\n\x07urgency\x18\x08 \x01(\x0e\x32\x1c.cardiomesh.types.v1.Urgency\x12\x0c\n\x04kind\x18\t \x01(\t\x12:\n\x0eprediction_set\x18\n \x01(\x0e\x32\".cardiomesh.types.v1.PredictionSet\"\xab\x01\n\x0bMeasurement\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05loinc\x18\x02 \x01(\t\x12\x0c\n\x04lead\x18\x03 \x01(\t\x12\x12\n\x05value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\x36\n\x06status\x18\x06 \x01(\x0e\x32&.cardiomesh.types.v1.MeasurementStatus\x12\x0e\n\x06reason\x18\x07 \x01(\tB\x08\n\x06_value\">\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x13\n\x0b\x63\x61rd_digest\x18\x03 \x01(\t\".\n\tHopTiming\x12\x0b\n\x03hop\x18\x01 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x02 \x01(\x01\"R\n\x06Timing\x12\x1a\n\x12total_milliseconds\x18\x01 \x01(\x01\x12,\n\x04hops\x18\x02 \x03(\x0b\x32\x1e.cardiomesh.types.v1.HopTiming\"D\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"u\n\tItemError\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x37\n\nviolations\x18\x04 \x03(\x0b\x32#.cardiomesh.types.v1.FieldViolation*Y\n\nSampleType\x12\x1b\n\x17SAMPLE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SAMPLE_TYPE_INT16\x10\x01\x12\x17\n\x13SAMPLE_TYPE_FLOAT32\x10\x02*8\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0e\n\nSEX_FEMALE\x10\x01\x12\x0c\n\x08SEX_MALE\x10\x02*W\n\x05Grade\x12\x15\n\x11GRADE_UNSPECIFIED\x10\x00\x12\x0b\n\x07GRADE_A\x10\x01\x12\x0b\n\x07GRADE_B\x10\x02\x12\x0b\n\x07GRADE_C\x10\x03\x12\x10\n\x0cGRADE_REJECT\x10\x04*s\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x10\n\x0cURGENCY_NONE\x10\x01\x12\x13\n\x0fURGENCY_ROUTINE\x10\x02\x12\x12\n\x0eURGENCY_URGENT\x10\x03\x12\x14\n\x10URGENCY_CRITICAL\x10\x04*\x98\x01\n\rPredictionSet\x12\x1e\n\x1aPREDICTION_SET_UNSPECIFIED\x10\x00\x12\x19\n\x15PREDICTION_SET_ABSENT\x10\x01\x12\x1a\n\x16PREDICTION_SET_PRESENT\x10\x02\x12\x17\n\x13PREDICTION_SET_BOTH\x10\x03\x12\x17\n\x13PREDICTION_SET_NONE\x10\x04*\x9d\x01\n\x11MeasurementStatus\x12\"\n\x1eMEASUREMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1f\n\x1bMEASUREMENT_STATUS_MEASURED\x10\x01\x12\x1d\n\x19MEASUREMENT_STATUS_ABSENT\x10\x02\x12$\n MEASUREMENT_STATUS_NOT_EVALUABLE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61rdiomesh/types/v1/types.proto\x12\x13\x63\x61rdiomesh.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n\x06Signal\x12\r\n\x05leads\x18\x01 \x03(\t\x12\x15\n\rsampling_rate\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x34\n\x0bsample_type\x18\x04 \x01(\x0e\x32\x1f.cardiomesh.types.v1.SampleType\x12\x0f\n\x07samples\x18\x05 \x01(\x0c\x12\x12\n\x05scale\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_scale\",\n\x04\x46ile\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x13\n\x0b\x66ormat_hint\x18\x02 \x01(\t\"-\n\x06\x44\x65vice\x12\x14\n\x0cmanufacturer\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"V\n\x07Patient\x12\x16\n\tage_years\x18\x01 \x01(\rH\x00\x88\x01\x01\x12%\n\x03sex\x18\x02 \x01(\x0e\x32\x18.cardiomesh.types.v1.SexB\x0c\n\n_age_years\"\x92\x02\n\tRecording\x12-\n\x06signal\x18\x01 \x01(\x0b\x32\x1b.cardiomesh.types.v1.SignalH\x00\x12)\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x19.cardiomesh.types.v1.FileH\x00\x12/\n\x0b\x61\x63quired_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06\x64\x65vice\x18\x04 \x01(\x0b\x32\x1b.cardiomesh.types.v1.Device\x12-\n\x07patient\x18\x05 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Patient\x12\x13\n\x0bsubject_ref\x18\x06 \x01(\tB\t\n\x07\x63ontent\"\xba\x02\n\rRecordingInfo\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05leads\x18\x02 \x03(\t\x12\x15\n\rignored_leads\x18\x03 \x03(\t\x12\x15\n\rderived_leads\x18\x04 \x03(\t\x12\x15\n\rsampling_rate\x18\x05 \x01(\x01\x12\x10\n\x08\x64uration\x18\x06 \x01(\x01\x12+\n\x06\x64\x65vice\x18\x07 \x01(\x0b\x32\x1b.cardiomesh.types.v1.Device\x12-\n\x07patient\x18\x08 \x01(\x0b\x32\x1c.cardiomesh.types.v1.Patient\x12/\n\x0b\x61\x63quired_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07remarks\x18\n \x03(\t\x12\x15\n\rmissing_leads\x18\x0b \x03(\t\".\n\rQualityReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x8a\x01\n\x0bLeadQuality\x12\x0c\n\x04lead\x18\x01 \x01(\t\x12)\n\x05grade\x18\x02 \x01(\x0e\x32\x1a.cardiomesh.types.v1.Grade\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x33\n\x07reasons\x18\x04 \x03(\x0b\x32\".cardiomesh.types.v1.QualityReason\"\xa9\x01\n\x07Quality\x12)\n\x05grade\x18\x01 \x01(\x0e\x32\x1a.cardiomesh.types.v1.Grade\x12\r\n\x05score\x18\x02 \x01(\x01\x12/\n\x05leads\x18\x03 \x03(\x0b\x32 .cardiomesh.types.v1.LeadQuality\x12\x33\n\x07reasons\x18\x04 \x03(\x0b\x32\".cardiomesh.types.v1.QualityReason\"O\n\x0eThresholdShift\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x10\n\x08log_odds\x18\x02 \x01(\x01\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07text_pt\x18\x04 \x01(\t\"\xf7\x02\n\x07\x46inding\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07name_pt\x18\x03 \x01(\t\x12\x11\n\tsnomed_ct\x18\x04 \x01(\t\x12\x13\n\x0bprobability\x18\x05 \x01(\x01\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x0f\n\x07present\x18\x07 \x01(\x08\x12-\n\x07urgency\x18\x08 \x01(\x0e\x32\x1c.cardiomesh.types.v1.Urgency\x12\x0c\n\x04kind\x18\t \x01(\t\x12:\n\x0eprediction_set\x18\n \x01(\x0e\x32\".cardiomesh.types.v1.PredictionSet\x12\x16\n\x0e\x62\x61se_threshold\x18\x0b \x01(\x01\x12\x33\n\x06shifts\x18\x0c \x03(\x0b\x32#.cardiomesh.types.v1.ThresholdShift\x12-\n\x07outcome\x18\r \x01(\x0e\x32\x1c.cardiomesh.types.v1.Outcome\"\xab\x01\n\x0bMeasurement\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05loinc\x18\x02 \x01(\t\x12\x0c\n\x04lead\x18\x03 \x01(\t\x12\x12\n\x05value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\x36\n\x06status\x18\x06 \x01(\x0e\x32&.cardiomesh.types.v1.MeasurementStatus\x12\x0e\n\x06reason\x18\x07 \x01(\tB\x08\n\x06_value\">\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x13\n\x0b\x63\x61rd_digest\x18\x03 \x01(\t\".\n\tHopTiming\x12\x0b\n\x03hop\x18\x01 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x02 \x01(\x01\"R\n\x06Timing\x12\x1a\n\x12total_milliseconds\x18\x01 \x01(\x01\x12,\n\x04hops\x18\x02 \x03(\x0b\x32\x1e.cardiomesh.types.v1.HopTiming\"D\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"u\n\tItemError\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x37\n\nviolations\x18\x04 \x03(\x0b\x32#.cardiomesh.types.v1.FieldViolation*Y\n\nSampleType\x12\x1b\n\x17SAMPLE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SAMPLE_TYPE_INT16\x10\x01\x12\x17\n\x13SAMPLE_TYPE_FLOAT32\x10\x02*8\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0e\n\nSEX_FEMALE\x10\x01\x12\x0c\n\x08SEX_MALE\x10\x02*W\n\x05Grade\x12\x15\n\x11GRADE_UNSPECIFIED\x10\x00\x12\x0b\n\x07GRADE_A\x10\x01\x12\x0b\n\x07GRADE_B\x10\x02\x12\x0b\n\x07GRADE_C\x10\x03\x12\x10\n\x0cGRADE_REJECT\x10\x04*s\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x10\n\x0cURGENCY_NONE\x10\x01\x12\x13\n\x0fURGENCY_ROUTINE\x10\x02\x12\x12\n\x0eURGENCY_URGENT\x10\x03\x12\x14\n\x10URGENCY_CRITICAL\x10\x04*\x98\x01\n\rPredictionSet\x12\x1e\n\x1aPREDICTION_SET_UNSPECIFIED\x10\x00\x12\x19\n\x15PREDICTION_SET_ABSENT\x10\x01\x12\x1a\n\x16PREDICTION_SET_PRESENT\x10\x02\x12\x17\n\x13PREDICTION_SET_BOTH\x10\x03\x12\x17\n\x13PREDICTION_SET_NONE\x10\x04*h\n\x07Setting\x12\x17\n\x13SETTING_UNSPECIFIED\x10\x00\x12\x15\n\x11SETTING_EMERGENCY\x10\x01\x12\x15\n\x11SETTING_INPATIENT\x10\x02\x12\x16\n\x12SETTING_AMBULATORY\x10\x03*b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_PRESENT\x10\x01\x12\x12\n\x0eOUTCOME_ABSENT\x10\x02\x12\x15\n\x11OUTCOME_UNCERTAIN\x10\x03*\x9d\x01\n\x11MeasurementStatus\x12\"\n\x1eMEASUREMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1f\n\x1bMEASUREMENT_STATUS_MEASURED\x10\x01\x12\x1d\n\x19MEASUREMENT_STATUS_ABSENT\x10\x02\x12$\n MEASUREMENT_STATUS_NOT_EVALUABLE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardiomesh._proto.types.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SAMPLETYPE']._serialized_start=2202
-  _globals['_SAMPLETYPE']._serialized_end=2291
-  _globals['_SEX']._serialized_start=2293
-  _globals['_SEX']._serialized_end=2349
-  _globals['_GRADE']._serialized_start=2351
-  _globals['_GRADE']._serialized_end=2438
-  _globals['_URGENCY']._serialized_start=2440
-  _globals['_URGENCY']._serialized_end=2555
-  _globals['_PREDICTIONSET']._serialized_start=2558
-  _globals['_PREDICTIONSET']._serialized_end=2710
-  _globals['_MEASUREMENTSTATUS']._serialized_start=2713
-  _globals['_MEASUREMENTSTATUS']._serialized_end=2870
+  _globals['_SAMPLETYPE']._serialized_start=2407
+  _globals['_SAMPLETYPE']._serialized_end=2496
+  _globals['_SEX']._serialized_start=2498
+  _globals['_SEX']._serialized_end=2554
+  _globals['_GRADE']._serialized_start=2556
+  _globals['_GRADE']._serialized_end=2643
+  _globals['_URGENCY']._serialized_start=2645
+  _globals['_URGENCY']._serialized_end=2760
+  _globals['_PREDICTIONSET']._serialized_start=2763
+  _globals['_PREDICTIONSET']._serialized_end=2915
+  _globals['_SETTING']._serialized_start=2917
+  _globals['_SETTING']._serialized_end=3021
+  _globals['_OUTCOME']._serialized_start=3023
+  _globals['_OUTCOME']._serialized_end=3121
+  _globals['_MEASUREMENTSTATUS']._serialized_start=3124
+  _globals['_MEASUREMENTSTATUS']._serialized_end=3281
   _globals['_SIGNAL']._serialized_start=90
   _globals['_SIGNAL']._serialized_end=251
   _globals['_FILE']._serialized_start=253
@@ -62,18 +66,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEADQUALITY']._serialized_end=1215
   _globals['_QUALITY']._serialized_start=1218
   _globals['_QUALITY']._serialized_end=1387
-  _globals['_FINDING']._serialized_start=1390
-  _globals['_FINDING']._serialized_end=1641
-  _globals['_MEASUREMENT']._serialized_start=1644
-  _globals['_MEASUREMENT']._serialized_end=1815
-  _globals['_MODELREF']._serialized_start=1817
-  _globals['_MODELREF']._serialized_end=1879
-  _globals['_HOPTIMING']._serialized_start=1881
-  _globals['_HOPTIMING']._serialized_end=1927
-  _globals['_TIMING']._serialized_start=1929
-  _globals['_TIMING']._serialized_end=2011
-  _globals['_FIELDVIOLATION']._serialized_start=2013
-  _globals['_FIELDVIOLATION']._serialized_end=2081
-  _globals['_ITEMERROR']._serialized_start=2083
-  _globals['_ITEMERROR']._serialized_end=2200
+  _globals['_THRESHOLDSHIFT']._serialized_start=1389
+  _globals['_THRESHOLDSHIFT']._serialized_end=1468
+  _globals['_FINDING']._serialized_start=1471
+  _globals['_FINDING']._serialized_end=1846
+  _globals['_MEASUREMENT']._serialized_start=1849
+  _globals['_MEASUREMENT']._serialized_end=2020
+  _globals['_MODELREF']._serialized_start=2022
+  _globals['_MODELREF']._serialized_end=2084
+  _globals['_HOPTIMING']._serialized_start=2086
+  _globals['_HOPTIMING']._serialized_end=2132
+  _globals['_TIMING']._serialized_start=2134
+  _globals['_TIMING']._serialized_end=2216
+  _globals['_FIELDVIOLATION']._serialized_start=2218
+  _globals['_FIELDVIOLATION']._serialized_end=2286
+  _globals['_ITEMERROR']._serialized_start=2288
+  _globals['_ITEMERROR']._serialized_end=2405
 # @@protoc_insertion_point(module_scope)

@@ -164,6 +164,62 @@ PREDICTION_SET_NONE: PredictionSet.ValueType  # 4
 """Neither is typical of the recordings that the model was calibrated on."""
 Global___PredictionSet: _TypeAlias = PredictionSet  # noqa: Y015
 
+class _Setting:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SettingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Setting.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SETTING_UNSPECIFIED: _Setting.ValueType  # 0
+    """Not stated: nothing is moved."""
+    SETTING_EMERGENCY: _Setting.ValueType  # 1
+    """Emergency department, ambulance, resuscitation."""
+    SETTING_INPATIENT: _Setting.ValueType  # 2
+    """On a ward."""
+    SETTING_AMBULATORY: _Setting.ValueType  # 3
+    """Consulting room, check-up, screening."""
+
+class Setting(_Setting, metaclass=_SettingEnumTypeWrapper):
+    """Where the patient is seen, as far as the caller says so. It moves thresholds by the documented rules of the policy."""
+
+SETTING_UNSPECIFIED: Setting.ValueType  # 0
+"""Not stated: nothing is moved."""
+SETTING_EMERGENCY: Setting.ValueType  # 1
+"""Emergency department, ambulance, resuscitation."""
+SETTING_INPATIENT: Setting.ValueType  # 2
+"""On a ward."""
+SETTING_AMBULATORY: Setting.ValueType  # 3
+"""Consulting room, check-up, screening."""
+Global___Setting: _TypeAlias = Setting  # noqa: Y015
+
+class _Outcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    """Not stated: the card has no limits, or its calibration has too few positives for them to rule presence out."""
+    OUTCOME_PRESENT: _Outcome.ValueType  # 1
+    """Called present, and absence can be ruled out at the card's conformal level."""
+    OUTCOME_ABSENT: _Outcome.ValueType  # 2
+    """Not called present, and presence can be ruled out at that level."""
+    OUTCOME_UNCERTAIN: _Outcome.ValueType  # 3
+    """Neither: a human must decide."""
+
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+    """What can be said of a finding, from its threshold and its prediction set together."""
+
+OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+"""Not stated: the card has no limits, or its calibration has too few positives for them to rule presence out."""
+OUTCOME_PRESENT: Outcome.ValueType  # 1
+"""Called present, and absence can be ruled out at the card's conformal level."""
+OUTCOME_ABSENT: Outcome.ValueType  # 2
+"""Not called present, and presence can be ruled out at that level."""
+OUTCOME_UNCERTAIN: Outcome.ValueType  # 3
+"""Neither: a human must decide."""
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
 class _MeasurementStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -551,6 +607,40 @@ class Quality(_message.Message):
 Global___Quality: _TypeAlias = Quality  # noqa: Y015
 
 @_typing.final
+class ThresholdShift(_message.Message):
+    """One documented rule that moved a threshold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    LOG_ODDS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TEXT_PT_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """Stable key of the rule, such as "emergency"; "capped" where the sum was cut to the policy's bound."""
+    log_odds: _builtins.float
+    """What it added to the logit of the threshold; negative: the finding is called present sooner."""
+    text: _builtins.str
+    """Why, in English."""
+    text_pt: _builtins.str
+    """Why, in Brazilian Portuguese."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        log_odds: _builtins.float = ...,
+        text: _builtins.str = ...,
+        text_pt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_odds", b"log_odds", "rule", b"rule", "text", b"text", "text_pt", b"text_pt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThresholdShift: _TypeAlias = ThresholdShift  # noqa: Y015
+
+@_typing.final
 class Finding(_message.Message):
     """One statement of the model on this recording."""
 
@@ -566,6 +656,9 @@ class Finding(_message.Message):
     URGENCY_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     PREDICTION_SET_FIELD_NUMBER: _builtins.int
+    BASE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    SHIFTS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """SCP-ECG statement or PTB-XL superclass, such as "MI" or "CLBBB"."""
     name: _builtins.str
@@ -586,6 +679,14 @@ class Finding(_message.Message):
     """"superclass", "diagnostic", "form" or "rhythm"."""
     prediction_set: Global___PredictionSet.ValueType
     """What cannot be ruled out; independent of the threshold."""
+    base_threshold: _builtins.float
+    """The card's threshold, before any shift; 0 where the decision layer is off."""
+    outcome: Global___Outcome.ValueType
+    """What threshold and prediction set say together."""
+    @_builtins.property
+    def shifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThresholdShift]:
+        """Why the threshold is not the card's; empty where it is."""
+
     def __init__(
         self,
         *,
@@ -599,10 +700,13 @@ class Finding(_message.Message):
         urgency: Global___Urgency.ValueType = ...,
         kind: _builtins.str = ...,
         prediction_set: Global___PredictionSet.ValueType = ...,
+        base_threshold: _builtins.float = ...,
+        shifts: _abc.Iterable[Global___ThresholdShift] | None = ...,
+        outcome: Global___Outcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "name", b"name", "name_pt", b"name_pt", "prediction_set", b"prediction_set", "present", b"present", "probability", b"probability", "snomed_ct", b"snomed_ct", "threshold", b"threshold", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_threshold", b"base_threshold", "code", b"code", "kind", b"kind", "name", b"name", "name_pt", b"name_pt", "outcome", b"outcome", "prediction_set", b"prediction_set", "present", b"present", "probability", b"probability", "shifts", b"shifts", "snomed_ct", b"snomed_ct", "threshold", b"threshold", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
