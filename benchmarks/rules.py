@@ -31,8 +31,8 @@ from tqdm import tqdm  # noqa: E402
 from cardiomesh.ecg.leads import STANDARD_LEADS, normalise_lead  # noqa: E402
 from cardiomesh.ecg.measurements import Measurement, Status  # noqa: E402
 from cardiomesh.ecg.recording import MAX_AGE_YEARS, Patient, Recording  # noqa: E402
-from explainer.rules import Facts, State, evaluate, load_rules  # noqa: E402
-from explainer.rules.trace import Trace  # noqa: E402
+from cardiomesh.rules import Facts, State, evaluate, load_rules  # noqa: E402
+from cardiomesh.rules.trace import Trace  # noqa: E402
 from export.training.ptbxl import default_data_folder, import_wfdb, read_ptbxl  # noqa: E402
 from preprocessor.measuring import measurements_of  # noqa: E402
 

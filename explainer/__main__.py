@@ -15,9 +15,9 @@ from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import dial
+from cardiomesh.rules import load_rules
 from explainer.admission import Admission
 from explainer.explanation import Explanation
-from explainer.rules import load_rules
 from explainer.served import ServedModel
 from explainer.servicer import ExplainerServicer
 from explainer.settings import ExplainerSettings

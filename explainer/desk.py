@@ -6,13 +6,14 @@ import asyncio
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh.cards import ModelCard
+from cardiomesh.rules import load_rules
 from explainer import counterfactual, integrated, lime
 from explainer.attribution import grad_cam, gradient_x_input
 from explainer.case import Case
 from explainer.messages import attribution_part, counterfactual_part, lime_part, method_name
 from explainer.model import AttributionPass, FloatArray, Model
 from explainer.remeasure import moved
-from explainer.rules import load_rules, rule_evaluation
+from explainer.rules import rule_evaluation
 from explainer.segments import Segmentation, segment
 from explainer.withheld import Withheld
 

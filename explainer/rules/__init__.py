@@ -1,13 +1,9 @@
-"""Knowledge rules: published criteria on the measurements of a recording, in three-valued logic, with a trace.
+"""What the published criteria say of a recording beside the model's answer.
 
-The rules are data (``criteria/*.yaml``); ``schema`` is their form, ``book`` reads and checks them, ``evaluate`` runs
-them, ``report`` words what came out, ``message`` carries it over the wire.
+``cardiomesh.rules`` holds and evaluates them; ``agreement`` compares the outcome with the findings, ``report`` words
+it, ``message`` carries it over the wire.
 """
 
-from explainer.rules.book import RuleBook, RuleFileError, load_rules
-from explainer.rules.evaluate import evaluate
-from explainer.rules.facts import Facts
-from explainer.rules.logic import State
 from explainer.rules.message import rule_evaluation
 
-__all__ = ["Facts", "RuleBook", "RuleFileError", "State", "evaluate", "load_rules", "rule_evaluation"]
+__all__ = ["rule_evaluation"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cardiomesh.ecg.statements import taxonomy
-from explainer.rules.logic import State
-from explainer.rules.schema import Rule
-from explainer.rules.trace import Outcome
+from cardiomesh.rules.logic import State
+from cardiomesh.rules.schema import Rule
+from cardiomesh.rules.trace import Outcome
 
 __all__ = ["Agreement", "Stance", "agreement"]
 

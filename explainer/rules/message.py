@@ -1,4 +1,4 @@
-"""Rules over the wire: what a request says of a recording, and what the rules answer."""
+"""The rules' answer over the wire."""
 
 from __future__ import annotations
 
@@ -9,26 +9,19 @@ from typing import Final
 from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import Urgency
-from cardiomesh.ecg.leads import STANDARD_LEADS
-from cardiomesh.ecg.measurements import Measurement, Status
-from cardiomesh.ecg.recording import Patient
 from cardiomesh.ecg.statements import taxonomy
+from cardiomesh.rules.book import RuleBook
+from cardiomesh.rules.evaluate import evaluate
+from cardiomesh.rules.logic import State
+from cardiomesh.rules.messages import facts_of
+from cardiomesh.rules.schema import Rule, Text
+from cardiomesh.rules.trace import Outcome, Trace
+from cardiomesh.rules.words import both
 from explainer.rules.agreement import Agreement, Stance, agreement
-from explainer.rules.book import RuleBook
-from explainer.rules.evaluate import evaluate
-from explainer.rules.facts import Facts
-from explainer.rules.logic import State
 from explainer.rules.report import Line, disagreement, report
-from explainer.rules.schema import Rule, Text
-from explainer.rules.trace import Outcome, Trace
-from explainer.rules.words import both
 
-__all__ = ["facts_of", "rule_evaluation"]
+__all__ = ["rule_evaluation"]
 
-_STATUSES: Final[Mapping[int, Status]] = {
-    types_pb2.MEASUREMENT_STATUS_MEASURED: Status.MEASURED,
-    types_pb2.MEASUREMENT_STATUS_ABSENT: Status.ABSENT,
-}
 _STATES: Final = {
     State.MET: explainer_pb2.RULE_STATE_MET,
     State.NOT_MET: explainer_pb2.RULE_STATE_NOT_MET,
@@ -45,11 +38,6 @@ _URGENCIES: Final = {
     Urgency.URGENT: types_pb2.URGENCY_URGENT,
     Urgency.CRITICAL: types_pb2.URGENCY_CRITICAL,
 }
-#: Leads that say nothing of where they should lie, by the code of the suspicion.
-_SWAPPED: Final = {
-    "LIMB_REVERSAL_SUSPECTED": STANDARD_LEADS[:6],
-    "CHEST_MISPLACEMENT_SUSPECTED": STANDARD_LEADS[6:],
-}
 _AGREES: Final = {
     Stance.SUPPORTS: {"en": "the rules agree", "pt": "as regras concordam"},
     Stance.SILENT: {"en": "no rule speaks to it", "pt": "nenhuma regra se pronuncia"},
@@ -58,7 +46,7 @@ _AGREES: Final = {
 
 def rule_evaluation(book: RuleBook, request: explainer_pb2.ExplainRequest) -> explainer_pb2.RuleEvaluation:
     """Every rule on the measurements of the request, held against its findings. Pure, and a few milliseconds."""
-    facts = facts_of(request)
+    facts = facts_of(request.measurements, request.quality, request.patient)
     outcomes = evaluate(book, facts)
     present = {finding.code: finding.present for finding in request.findings}
     codes = [code for code in dict.fromkeys(request.finding_codes) if code in present]
@@ -70,35 +58,6 @@ def rule_evaluation(book: RuleBook, request: explainer_pb2.ExplainRequest) -> ex
         agreements=[_agreement(held, by_id) for held in agreements],
         report=[_line(line) for line in report(outcomes, agreements, facts.patient)],
     )
-
-
-def facts_of(request: explainer_pb2.ExplainRequest) -> Facts:
-    """What the request says of the recording; leads graded unfit or suspected to be swapped are kept from the rules."""
-    sexes: Mapping[int, str] = {types_pb2.SEX_FEMALE: "female", types_pb2.SEX_MALE: "male"}
-    sex = sexes.get(request.patient.sex)
-    unfit = {
-        lead.lead: ", ".join(reason.message for reason in lead.reasons)
-        for lead in request.quality.leads
-        if lead.grade == types_pb2.GRADE_REJECT
-    }
-    for reason in request.quality.reasons:
-        unfit |= dict.fromkeys(_SWAPPED.get(reason.code, ()), reason.message)
-    return Facts(
-        {(found.key, found.lead): _measurement(found) for found in request.measurements},
-        Patient(
-            request.patient.age_years if request.patient.HasField("age_years") else None,
-            "female" if sex == "female" else "male" if sex == "male" else None,
-        ),
-        unfit,
-    )
-
-
-def _measurement(found: types_pb2.Measurement) -> Measurement:
-    status = _STATUSES.get(found.status, Status.NOT_EVALUABLE)
-    if status is Status.MEASURED and not found.HasField("value"):
-        return Measurement(None, found.unit, Status.NOT_EVALUABLE, "came without its value")
-    value = found.value if status is Status.MEASURED else None
-    return Measurement(value, found.unit, status, found.reason, found.loinc or None)
 
 
 @lru_cache(maxsize=8192)

@@ -12,11 +12,11 @@ from cardiomesh.cards import Urgency
 from cardiomesh.ecg.recording import Patient
 from cardiomesh.ecg.statements import taxonomy
 from cardiomesh.language import Language
+from cardiomesh.rules.logic import State
+from cardiomesh.rules.schema import Rule, Text
+from cardiomesh.rules.trace import Outcome, Trace
+from cardiomesh.rules.words import both, joined, limit, number, quantity, unit_name
 from explainer.rules.agreement import Agreement, Stance
-from explainer.rules.logic import State
-from explainer.rules.schema import Rule, Text
-from explainer.rules.trace import Outcome, Trace
-from explainer.rules.words import both, joined, limit, number, quantity, unit_name
 
 __all__ = ["Kind", "Line", "disagreement", "evidence", "report"]
 

@@ -10,7 +10,7 @@ from cardiomesh.ecg.measurements.result import (
     Rhythm,
     Voltages,
 )
-from cardiomesh.ecg.measurements.values import Measurement, Status
+from cardiomesh.ecg.values import Measurement, Status
 
 __all__ = [
     "Beat",

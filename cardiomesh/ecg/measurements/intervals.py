@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cardiomesh.ecg.delineation import Delineation, MedianBeat
 from cardiomesh.ecg.measurements.result import Intervals, Rhythm
-from cardiomesh.ecg.measurements.values import Measurement, Status, absent, measured, not_evaluable
+from cardiomesh.ecg.values import Measurement, Status, absent, measured, not_evaluable
 
 __all__ = ["intervals"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cardiomesh.ecg.measurements.values import Measurement
+from cardiomesh.ecg.values import Measurement
 
 __all__ = ["Beat", "BeatKind", "Intervals", "LeadMeasurements", "Measurements", "Rhythm", "Voltages"]
 

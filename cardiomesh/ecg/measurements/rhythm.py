@@ -13,8 +13,8 @@ from cardiomesh.ecg.delineation.fuse import fused
 from cardiomesh.ecg.measurements import flutter, pacing
 from cardiomesh.ecg.measurements.ectopy import beat_kinds, dropped_beats, irregular
 from cardiomesh.ecg.measurements.result import Beat, BeatKind, Rhythm
-from cardiomesh.ecg.measurements.values import Measurement, Status, absent, measured, not_evaluable
 from cardiomesh.ecg.recording import Recording
+from cardiomesh.ecg.values import Measurement, Status, absent, measured, not_evaluable
 
 __all__ = ["HEART_RATE_LOINC", "MOST_BEATS", "p_wave_share", "rhythm"]
 

@@ -14,7 +14,7 @@ from cardiomesh.ecg.delineation import Delineation, MedianBeat, WaveMarks
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.ecg.measurements.deflections import Deflection, QrsShape, notches, qrs_shape
 from cardiomesh.ecg.measurements.result import LeadMeasurements, Voltages
-from cardiomesh.ecg.measurements.values import Measurement, Status, absent, measured, not_evaluable
+from cardiomesh.ecg.values import Measurement, Status, absent, measured, not_evaluable
 
 __all__ = ["axis", "lead_measurements", "voltages"]
 

@@ -10,9 +10,10 @@ from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.client._rules import RuleEvaluation, rules_of
 from cardiomesh.ecg.measurements import Status
-from explainer.rules import Facts, RuleBook, rule_evaluation
-from tests.unit.explainer.rules.conftest import Changed
-from tests.unit.explainer.rules.test_evaluate import FIBRILLATION, LBBB
+from cardiomesh.rules import Facts, RuleBook
+from explainer.rules import rule_evaluation
+from tests.unit.cardiomesh.rules.conftest import Changed
+from tests.unit.cardiomesh.rules.test_evaluate import FIBRILLATION, LBBB
 
 STATUSES = {
     Status.MEASURED: types_pb2.MEASUREMENT_STATUS_MEASURED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cardiomesh.cli.picture_rules import rules_panel
 from cardiomesh.report import RuleState
-from tests.unit.explainer.rules.test_evaluate import LBBB
+from tests.unit.cardiomesh.rules.test_evaluate import LBBB
 from tests.unit.explainer.rules.test_message import Asked, asked, finding
 
 __all__ = ["asked"]  # the fixture

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from explainer.rules.logic import State
-from explainer.rules.schema import Relation, Rule, Text
+from cardiomesh.rules.logic import State
+from cardiomesh.rules.schema import Relation, Rule, Text
 
 __all__ = ["Outcome", "Trace"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cardiomesh.ecg.recording import Patient, Recording
-from explainer.rules import Facts, RuleBook, State, evaluate
-from explainer.rules.trace import Outcome
-from tests.unit.explainer.rules.conftest import ABSENT, MAN, UNKNOWN, Changed, values_of
+from cardiomesh.rules import Facts, RuleBook, State, evaluate
+from cardiomesh.rules.trace import Outcome
+from tests.unit.cardiomesh.rules.conftest import ABSENT, MAN, UNKNOWN, Changed, values_of
 
 MET, NOT_MET, OPEN = State.MET, State.NOT_MET, State.NOT_EVALUABLE
 #: Atrial fibrillation as the delineation reports it: no P wave, so no PR interval.

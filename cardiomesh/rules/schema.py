@@ -1,7 +1,7 @@
 """The form of the rule files, and nothing of what they say.
 
 A rule is data: its criteria are a tree of the nodes below over measurement keys. There is no expression language, and
-nothing is evaluated as code. What the nodes mean is in ``explainer.rules.evaluate``.
+nothing is evaluated as code. What the nodes mean is in ``cardiomesh.rules.evaluate``.
 """
 
 from __future__ import annotations

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cardiomesh.ecg.measurements import Measurement
-from cardiomesh.ecg.measurements.values import measured, not_evaluable
 from cardiomesh.ecg.recording import Patient
-from explainer.rules.schema import PATIENT_AGE, Label
+from cardiomesh.ecg.values import Measurement, measured, not_evaluable
+from cardiomesh.rules.schema import PATIENT_AGE, Label
 
 __all__ = ["Facts"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from explainer.rules import RuleBook, RuleFileError, load_rules
-from explainer.rules.book import BOOK
-from tests.unit.explainer.rules.conftest import Values
+from cardiomesh.rules import RuleBook, RuleFileError, load_rules
+from cardiomesh.rules.book import BOOK
+from tests.unit.cardiomesh.rules.conftest import Values
 
 #: AHA/ACCF/HRS 2009 part III advises against these in automated reports; the others no ECG can tell.
 FORBIDDEN = re.compile(

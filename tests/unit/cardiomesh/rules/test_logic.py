@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from explainer.rules.logic import State, all_of, at_least, negated
+from cardiomesh.rules.logic import State, all_of, at_least, negated
 
 T, F, U = State.MET, State.NOT_MET, State.NOT_EVALUABLE
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cardiomesh.ecg.measurements import Measurement, Status
+from cardiomesh.ecg.values import Measurement, Status
 from cardiomesh.language import LANGUAGES, Language
-from explainer.rules.schema import Compare, Constant, Label, Measure, Relation, Term, Text
+from cardiomesh.rules.schema import Compare, Constant, Label, Measure, Relation, Term, Text
 
 __all__ = [
     "SYMBOLS",

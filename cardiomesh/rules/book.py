@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cardiomesh.ecg.statements import taxonomy
 from cardiomesh.errors import CardioMeshError
-from explainer.rules.schema import (
+from cardiomesh.rules.schema import (
     ANY_LEAD,
     All,
     AnyOf,

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cardiomesh.ecg.measurements import Measurement, Status
-from cardiomesh.ecg.measurements.values import measured, not_evaluable
 from cardiomesh.ecg.recording import Sex
+from cardiomesh.ecg.values import Measurement, Status, measured, not_evaluable
 from cardiomesh.language import Language
-from explainer.rules.book import RuleBook, constants_of
-from explainer.rules.facts import Facts
-from explainer.rules.logic import State, all_of, at_least, negated
-from explainer.rules.schema import (
+from cardiomesh.rules.book import RuleBook, constants_of
+from cardiomesh.rules.facts import Facts
+from cardiomesh.rules.logic import State, all_of, at_least, negated
+from cardiomesh.rules.schema import (
     ANY_LEAD,
     SEXES,
     All,
@@ -37,8 +36,8 @@ from explainer.rules.schema import (
     Wave,
     ages_of,
 )
-from explainer.rules.trace import Outcome, Trace
-from explainer.rules.words import both, comparison, joined, shortfall, subject, term
+from cardiomesh.rules.trace import Outcome, Trace
+from cardiomesh.rules.words import both, comparison, joined, shortfall, subject, term
 
 __all__ = ["Evaluation", "evaluate"]
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
-from cardiomesh.ecg.measurements.values import measured
 from cardiomesh.ecg.recording import Patient, Sex
-from explainer.rules import Facts, State, load_rules
-from explainer.rules.book import RuleBook, criteria_of
-from explainer.rules.evaluate import Evaluation
-from explainer.rules.schema import PATIENT_AGE, SEXES, Compare, Constant, Formula, Leads, Measure, Term, ages_of
+from cardiomesh.ecg.values import measured
+from cardiomesh.rules import Facts, State, load_rules
+from cardiomesh.rules.book import RuleBook, criteria_of
+from cardiomesh.rules.evaluate import Evaluation
+from cardiomesh.rules.schema import PATIENT_AGE, SEXES, Compare, Constant, Formula, Leads, Measure, Term, ages_of
 
 #: A thousandth of what is printed: far under what is measured, far over rounding.
 STEP = 1e-5
