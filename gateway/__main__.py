@@ -14,6 +14,7 @@ from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import dial
 from gateway.analysis import Analysis
+from gateway.backend import Backend
 from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
 from gateway.door import Door
@@ -71,9 +72,13 @@ def _ledger(settings: GatewaySettings, telemetry: Telemetry) -> Ledger | None:
 def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
-    triton = dial(settings.triton_address, tls)
-    preprocessor = dial(settings.preprocessor_address, tls)
-    explainer = dial(settings.explainer_address, tls)
+
+    def backend(name: str, address: str) -> Backend:
+        return Backend(name, dial(address, tls), telemetry, cool_down_s=settings.backend_cool_down_s)
+
+    triton = backend("triton", settings.triton_address)
+    preprocessor = backend("preprocessor", settings.preprocessor_address)
+    explainer = backend("explainer", settings.explainer_address)
     cache = ResultCache(
         settings.redis_url,
         telemetry,
@@ -81,15 +86,17 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         timeout_s=settings.cache_timeout_s,
         cool_down_s=settings.cache_cool_down_s,
     )
-    catalogue = Catalogue(settings.model_repository, triton, settings.default_model)
+    catalogue = Catalogue(settings.model_repository, triton.channel, settings.default_model)
     inference = Inference(triton, telemetry)
     analysis = Analysis(catalogue, cache, inference, preprocessor, telemetry, keep_tensors=settings.keep_tensors)
-    explaining = Explaining(analysis, catalogue, explainer, telemetry, at_once=settings.explanations_at_once)
+    explaining = Explaining(analysis, catalogue, explainer, at_once=settings.explanations_at_once)
     ledger = _ledger(settings, telemetry)
     door = Door(_authenticator(settings), ledger)
 
     http = HttpApi(analysis, telemetry, settings.default_deadline_s)
-    http_kserve = HttpPassThrough(settings.triton_http_address, catalogue, telemetry, settings.default_deadline_s)
+    http_kserve = HttpPassThrough(
+        settings.triton_http_address, triton, catalogue, telemetry, settings.default_deadline_s
+    )
 
     def routes(app: web.Application) -> None:
         http.add_routes(app)
@@ -99,18 +106,18 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         servicer = CardioMeshServicer(
             analysis,
             explaining,
-            LongAnalysis(catalogue, inference, preprocessor, telemetry),
+            LongAnalysis(catalogue, inference, preprocessor),
             catalogue,
             batch_items=settings.batch_items,
             item_seconds=settings.default_deadline_s,
         )
         gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
-        server.add_generic_rpc_handlers((PassThrough(triton, catalogue, telemetry),))
+        server.add_generic_rpc_handlers((PassThrough(triton, catalogue),))
 
     async def probe() -> Sequence[str]:
         missing = list(await catalogue.refresh())
         # The explainer and the cache may be away: analyses go on without them.
-        if preprocessor.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
+        if preprocessor.channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
             missing.append("preprocessor")
         return missing
 
@@ -125,8 +132,8 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
             await ledger.close()
         await http_kserve.close()
         await cache.close()
-        for channel in (triton, preprocessor, explainer):
-            await channel.close()
+        for part in (triton, preprocessor, explainer):
+            await part.channel.close()
 
     return Application(
         name="gateway",

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import grpc
 from google.protobuf.message import Message
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
@@ -20,6 +19,7 @@ from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
+from gateway.backend import Backend
 from gateway.cache import ResultCache, cache_key
 from gateway.catalogue import Catalogue, Model
 from gateway.door import current_call
@@ -77,7 +77,7 @@ class Analysis:
         catalogue: Catalogue,
         cache: ResultCache,
         inference: Inference,
-        preprocessor: grpc.aio.Channel,
+        preprocessor: Backend,
         telemetry: Telemetry,
         *,
         keep_tensors: bool,
@@ -86,8 +86,9 @@ class Analysis:
         self._cache = cache
         self._inference = inference
         self._flights: Flights[Answer] = Flights()
-        self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = Hop(
-            "preprocessor", preprocessor_pb2_grpc.PreprocessorStub(preprocessor).Prepare, telemetry
+        self._preprocessor = preprocessor
+        self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(
+            preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).Prepare
         )
         self._keep_tensors = keep_tensors
 
@@ -203,7 +204,7 @@ class Analysis:
         )
         onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
         with watch.hop("preprocessor"):
-            prepared = await self._prepare(onward)
+            prepared = await self._preprocessor.idempotent(self._prepare, onward)
         if prepared.preprocessing_version != card.input.preprocessing_version:
             raise CardioMeshError(
                 f"{card.name} version {card.version} was trained with preprocessing "

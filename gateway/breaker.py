@@ -1,4 +1,4 @@
-"""A circuit breaker: after a failure a backend is left alone for a while, then tried with one call."""
+"""A circuit breaker: after failures a backend is left alone for a while, then tried with one call at a time."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ __all__ = ["Breaker"]
 
 
 class Breaker:
-    """Closed until a failure; open for ``cool_down_s`` seconds; then one trial decides (Nygard, *Release It!*)."""
+    """Closed until ``failures`` in a row; then open, with one trial every ``cool_down_s`` until one is answered.
 
-    def __init__(self, cool_down_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    After Nygard, *Release It!*. A trial that nobody reports on (its caller went away) holds up nothing: the next is due
+    one cool-down later.
+    """
+
+    def __init__(self, cool_down_s: float, *, failures: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._cool_down_s = cool_down_s
+        self._threshold = failures
         self._clock = clock
-        self._open_until: float | None = None
-        self._trial = False
+        self._failures = 0
+        self._next_trial = 0.0
 
     @property
     def closed(self) -> bool:
-        """Whether the last that was heard of the backend is good."""
-        return self._open_until is None
+        """Whether calls go through."""
+        return self._failures < self._threshold
 
     def allows(self) -> bool:
-        """Whether to call now; True to at most one caller while a trial is due."""
-        if self._open_until is None:
+        """Whether to call now; while open, True to one caller each cool-down."""
+        if self.closed:
             return True
-        if self._trial or self._clock() < self._open_until:
+        if self._clock() < self._next_trial:
             return False
-        self._trial = True
+        self._next_trial = self._clock() + self._cool_down_s
         return True
 
     def succeeded(self) -> None:
         """The backend answered."""
-        self._open_until, self._trial = None, False
+        self._failures = 0
 
     def failed(self) -> None:
         """The backend did not answer."""
-        self._open_until, self._trial = self._clock() + self._cool_down_s, False
+        self._failures += 1
+        self._next_trial = self._clock() + self._cool_down_s

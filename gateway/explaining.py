@@ -6,14 +6,12 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-import grpc
-
 from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, Overloaded, ResultMismatch, Unavailable
 from gateway.analysis import Analysis
+from gateway.backend import Backend
 from gateway.catalogue import Catalogue, Model
 
 __all__ = ["Explaining"]
@@ -29,16 +27,16 @@ class Explaining:
         self,
         analysis: Analysis,
         catalogue: Catalogue,
-        explainer: grpc.aio.Channel,
-        telemetry: Telemetry,
+        explainer: Backend,
         *,
         at_once: int,
     ) -> None:
         self._analysis = analysis
         self._catalogue = catalogue
-        self._explain: Hop[explainer_pb2.ExplainRequest, Part] = Hop(
-            "explainer", explainer_pb2_grpc.ExplainerStub(explainer).Explain, telemetry
+        self._explain: Hop[explainer_pb2.ExplainRequest, Part] = explainer.hop(
+            explainer_pb2_grpc.ExplainerStub(explainer.channel).Explain
         )
+        self._explainer = explainer
         self._at_once = at_once
         self._inside = 0
 
@@ -90,7 +88,7 @@ class Explaining:
         """The explainer's parts. Lost half-way, what it owes is missing; lost before the first, the call fails."""
         given: set[tuple[int, str]] = set()
         try:
-            async for part in self._explain.stream(onward):
+            async for part in self._explainer.stream(self._explain, onward):
                 given.add((part.method, part.finding_code))
                 yield part
         except (Unavailable, DeadlineExceeded) as error:

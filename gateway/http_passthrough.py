@@ -11,6 +11,7 @@ from yarl import URL
 
 from cardiomesh.chassis.telemetry import Telemetry, extract, inject
 from cardiomesh.errors import DeadlineExceeded, NotFound, PermissionDenied, Unavailable
+from gateway.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 
@@ -27,10 +28,14 @@ _BODY_HEADERS: Final = ("Content-Type", "Content-Encoding", "Accept-Encoding", "
 class HttpPassThrough:
     """The ``/v2`` routes."""
 
-    def __init__(self, triton_http: str, catalogue: Catalogue, telemetry: Telemetry, deadline_s: float) -> None:
+    def __init__(
+        self, triton_http: str, triton: Backend, catalogue: Catalogue, telemetry: Telemetry, deadline_s: float
+    ) -> None:
         self._base = URL(f"http://{triton_http}")
         self._catalogue = catalogue
         self._telemetry = telemetry
+        self._triton = triton
+        self._deadline_s = deadline_s
         self._timeout = aiohttp.ClientTimeout(total=deadline_s)
         self._session: aiohttp.ClientSession | None = None
 
@@ -57,15 +62,19 @@ class HttpPassThrough:
         body = await request.read()
         headers = {key: request.headers[key] for key in _BODY_HEADERS if key in request.headers}
         with self._telemetry.span("http.server", facts, kind=SpanKind.SERVER, parent=extract(request.headers)) as span:
-            try:
-                async with self._connected().request(
-                    request.method, self._base.with_path(request.path), data=body or None, headers=headers | inject()
-                ) as answer:
-                    content = await answer.read()
-            except TimeoutError as error:
-                raise DeadlineExceeded("the request's deadline has passed") from error
-            except aiohttp.ClientError as error:
-                raise Unavailable("triton cannot be reached") from error
+            with self._triton.attempt(self._deadline_s, f"http {name or ''}"):
+                try:
+                    async with self._connected().request(
+                        request.method,
+                        self._base.with_path(request.path),
+                        data=body or None,
+                        headers=headers | inject(),
+                    ) as answer:
+                        content = await answer.read()
+                except TimeoutError as error:
+                    raise DeadlineExceeded("the request's deadline has passed") from error
+                except aiohttp.ClientError as error:
+                    raise Unavailable("triton cannot be reached") from error
             self._telemetry.describe(span, {"http.status_code": answer.status})
         kept = {key: answer.headers[key] for key in _BODY_HEADERS if key in answer.headers}
         return web.Response(status=answer.status, body=content, headers=kept)

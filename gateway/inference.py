@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
+from gateway.backend import Backend
 from gateway.findings import mean_logits
 
 __all__ = ["Inference"]
@@ -20,12 +20,11 @@ __all__ = ["Inference"]
 class Inference:
     """Speaks KServe v2 to Triton."""
 
-    def __init__(self, channel: grpc.aio.Channel, telemetry: Telemetry) -> None:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    def __init__(self, triton: Backend, telemetry: Telemetry) -> None:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(triton.channel)
+        self._triton = triton
         self._telemetry = telemetry
-        self._infer: Hop[service_pb2.ModelInferRequest, service_pb2.ModelInferResponse] = Hop(
-            "triton", stub.ModelInfer, telemetry
-        )
+        self._infer: Hop[service_pb2.ModelInferRequest, service_pb2.ModelInferResponse] = triton.hop(stub.ModelInfer)
 
     async def logits(self, card: ModelCard, tensor: bytes, windows: int) -> Mapping[str, list[float]]:
         """Logits per head, averaged over windows; ``tensor`` is float32 [windows, leads, samples]."""
@@ -62,7 +61,7 @@ class Inference:
         )
         started = time.perf_counter()
         try:
-            answer = await self._infer(request)
+            answer = await self._triton.idempotent(self._infer, request, card.name)
         except (InvalidRequest, NotFound) as error:
             # Triton's complaint is about us or about its repository, never about the caller's recording.
             raise Unavailable(f"triton does not serve {card.name} version {card.version} as published") from error

@@ -7,15 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
-import grpc
-
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded, Unavailable
+from gateway.backend import Backend
 from gateway.catalogue import Catalogue, Model
 from gateway.door import current_call
 from gateway.findings import findings
@@ -32,13 +30,12 @@ _PAUSES_S: Final = (0.5, 2.0, 5.0, 10.0)
 class LongAnalysis:
     """Answers AnalyzeLong. Nothing of it is cached: a tape is not sent twice, and its windows would fill the cache."""
 
-    def __init__(
-        self, catalogue: Catalogue, inference: Inference, preprocessor: grpc.aio.Channel, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, inference: Inference, preprocessor: Backend) -> None:
         self._catalogue = catalogue
         self._inference = inference
+        self._preprocessor = preprocessor
         self._prepare: Hop[AsyncIterator[preprocessor_pb2.PrepareLongRequest], preprocessor_pb2.PrepareLongResponse] = (
-            Hop("preprocessor", preprocessor_pb2_grpc.PreprocessorStub(preprocessor).PrepareLong, telemetry)
+            preprocessor.hop(preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).PrepareLong)
         )
 
     async def analyze(self, requests: AsyncIterator[gateway_pb2.AnalyzeLongRequest]) -> AsyncGenerator[Part, None]:
@@ -53,7 +50,8 @@ class LongAnalysis:
         refused: list[CardioMeshError] = []
         summary = Summary(model.card)
         try:
-            async with aclosing(self._prepare.stream(_onward(start.stride, requests, refused))) as parts:
+            onward = _onward(start.stride, requests, refused)
+            async with aclosing(self._preprocessor.stream(self._prepare, onward, "long")) as parts:
                 async for part in parts:
                     if refused:
                         break

@@ -12,8 +12,8 @@ from typing import Any, Final
 import grpc
 
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import InvalidRequest, NotFound
+from gateway.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.identity import POLICY
@@ -24,6 +24,7 @@ SERVICE: Final = "inference.GRPCInferenceService"
 _PREFIX: Final = f"/{SERVICE}/"
 #: Methods whose request names a model in its first field.
 _OF_A_MODEL: Final = frozenset({"ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer"})
+_INFER: Final = "ModelInfer"
 _STREAM: Final = "ModelStreamInfer"
 
 Context = grpc.aio.ServicerContext
@@ -32,17 +33,16 @@ Context = grpc.aio.ServicerContext
 class PassThrough(grpc.GenericRpcHandler):
     """Forwards ``inference.GRPCInferenceService`` to one Triton."""
 
-    def __init__(self, triton: grpc.aio.Channel, catalogue: Catalogue, telemetry: Telemetry) -> None:
+    def __init__(self, triton: Backend, catalogue: Catalogue) -> None:
+        self._triton = triton
         self._catalogue = catalogue
         # Without (de)serialisers a gRPC stub takes and gives bytes.
         self._unary: dict[str, Hop[bytes, bytes]] = {
-            method.removeprefix(_PREFIX): Hop("triton", triton.unary_unary(method), telemetry)
+            method.removeprefix(_PREFIX): triton.hop(triton.channel.unary_unary(method))
             for method in POLICY
             if method.startswith(_PREFIX) and not method.endswith(_STREAM)
         }
-        self._stream: Hop[AsyncIterator[bytes], bytes] = Hop(
-            "triton", triton.stream_stream(_PREFIX + _STREAM), telemetry
-        )
+        self._stream: Hop[AsyncIterator[bytes], bytes] = triton.hop(triton.channel.stream_stream(_PREFIX + _STREAM))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of a method, or None when it is not one of KServe's."""
@@ -58,7 +58,10 @@ class PassThrough(grpc.GenericRpcHandler):
         async def call(request: bytes, context: Context[bytes, bytes]) -> bytes:
             if name in _OF_A_MODEL:
                 self._check(request)
-            return await self._unary[name](request)
+            hop = self._unary[name]
+            if name == _INFER:
+                return await self._triton.idempotent(hop, request, current_call().model)
+            return await hop(request)
 
         return call
 
@@ -75,7 +78,7 @@ class PassThrough(grpc.GenericRpcHandler):
                         return
                     yield request
 
-            async for answer in self._stream.stream(checked()):
+            async for answer in self._triton.stream(self._stream, checked(), "stream"):
                 yield answer
             if refusal:
                 raise refusal[0]

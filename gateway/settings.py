@@ -49,6 +49,9 @@ class GatewaySettings(ServiceSettings):
         description="Keep each result's tensor as long as the result, so that it can be explained by its id alone; "
         "the cache then holds tracings.",
     )
+    backend_cool_down_s: float = Field(
+        1.0, gt=0, description="Seconds between two tries of a part of the mesh that does not answer."
+    )
     explanations_at_once: int = Field(8, ge=1, description="Explanations under way before new ones are refused.")
     identities: Path | None = Field(None, description="File of hashed API keys and known client certificates.")
     jwks: str | None = Field(None, description="https:// URL or file of the key set that signs bearer tokens.")

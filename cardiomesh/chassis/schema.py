@@ -76,6 +76,12 @@ METRICS: Final[dict[str, MetricSpec]] = {
         ("cardiomesh.hop", "rpc.grpc.status_code"),
         _LATENCY_MS,
     ),
+    "hop_retries": MetricSpec(
+        "counter", "{call}", "Calls to other parts of the mesh that were tried again.", ("cardiomesh.hop",)
+    ),
+    "breakers_open": MetricSpec(
+        "gauge", "{breaker}", "What is left alone for a while because it did not answer.", ("cardiomesh.hop",)
+    ),
     "inference_latency": MetricSpec(
         "histogram",
         "ms",

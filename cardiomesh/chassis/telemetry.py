@@ -70,6 +70,7 @@ class Telemetry:
         self._tracer = self._tracers.get_tracer("cardiomesh")
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._gauges: dict[str, list[tuple[Callable[[], int | float], dict[str, Value]]]] = {}
         self._make_instruments()
 
     @property
@@ -130,12 +131,20 @@ class Telemetry:
         """Add one to a counter."""
         self._counters[metric].add(1, self._labels(metric, attributes))
 
-    def gauge(self, metric: str, read: Callable[[], int]) -> None:
-        """Have a gauge read whenever somebody looks: it costs the calls nothing."""
-        spec = METRICS[metric]
-        self._meter.create_observable_gauge(
-            f"cardiomesh.{metric}", [lambda _: [Observation(read())]], spec.unit, spec.description
-        )
+    def gauge(
+        self, metric: str, read: Callable[[], int | float], attributes: Mapping[str, Value] | None = None
+    ) -> None:
+        """Have a gauge read whenever somebody looks: it costs the calls nothing. Once for each set of labels."""
+        readers = self._gauges.setdefault(metric, [])
+        readers.append((read, self._labels(metric, attributes)))
+        if len(readers) == 1:
+            spec = METRICS[metric]
+            self._meter.create_observable_gauge(
+                f"cardiomesh.{metric}",
+                [lambda _: [Observation(read(), labels) for read, labels in readers]],
+                spec.unit,
+                spec.description,
+            )
 
     @staticmethod
     def _labels(metric: str, attributes: Mapping[str, Value] | None) -> dict[str, Value]:

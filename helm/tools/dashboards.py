@@ -88,6 +88,15 @@ MESH: Final = (
         ),
     ),
     Panel(
+        "Left alone, and tried again",
+        "short",
+        (
+            (f"sum by (cardiomesh_hop) (cardiomesh_breakers_open{{{_HERE}}})", "{{cardiomesh_hop}} open breakers"),
+            (_rate("cardiomesh_hop_retries_total", "cardiomesh_hop"), "{{cardiomesh_hop}} retries per second"),
+        ),
+        "A breaker is open while a part does not answer: its callers are told so at once.",
+    ),
+    Panel(
         "Duration of one inference as the gateway sees it",
         "ms",
         tuple(
