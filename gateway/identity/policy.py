@@ -26,6 +26,7 @@ POLICY: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         _MESH + "Analyze": _CLINICIAN,
         _MESH + "AnalyzeBatch": _CLINICIAN,
         _MESH + "AnalyzeLong": _CLINICIAN,
+        _MESH + "AnalyzeStream": _CLINICIAN,
         _MESH + "Explain": _CLINICIAN,
         _MESH + "GetResult": _READERS,
         _MESH + "ListModels": _ANYONE,
@@ -57,7 +58,13 @@ POLICY: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
 AUDITED: Final[frozenset[str]] = frozenset(method for method, roles in POLICY.items() if roles != _ANYONE)
 #: Answers leave before the call ends, so these are recorded when they start, too.
 STREAMS: Final[frozenset[str]] = frozenset(
-    {_MESH + "AnalyzeBatch", _MESH + "AnalyzeLong", _MESH + "Explain", _KSERVE + "ModelStreamInfer"}
+    {
+        _MESH + "AnalyzeBatch",
+        _MESH + "AnalyzeLong",
+        _MESH + "AnalyzeStream",
+        _MESH + "Explain",
+        _KSERVE + "ModelStreamInfer",
+    }
 )
 
 _MODEL: Final = "/v2/models/{model}"

@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,134 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SampleOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SampleOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SampleOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SAMPLE_ORDER_UNSPECIFIED: _SampleOrder.ValueType  # 0
+    """Not stated; refused."""
+    SAMPLE_ORDER_INTERLEAVED: _SampleOrder.ValueType  # 1
+    """All leads of the first moment, then all leads of the next: what devices send."""
+    SAMPLE_ORDER_LEAD_MAJOR: _SampleOrder.ValueType  # 2
+    """All samples of the first lead, then all samples of the next."""
+
+class SampleOrder(_SampleOrder, metaclass=_SampleOrderEnumTypeWrapper):
+    """In which order the numbers of a chunk lie."""
+
+SAMPLE_ORDER_UNSPECIFIED: SampleOrder.ValueType  # 0
+"""Not stated; refused."""
+SAMPLE_ORDER_INTERLEAVED: SampleOrder.ValueType  # 1
+"""All leads of the first moment, then all leads of the next: what devices send."""
+SAMPLE_ORDER_LEAD_MAJOR: SampleOrder.ValueType  # 2
+"""All samples of the first lead, then all samples of the next."""
+Global___SampleOrder: _TypeAlias = SampleOrder  # noqa: Y015
+
+class _WhenBehind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WhenBehindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WhenBehind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WHEN_BEHIND_UNSPECIFIED: _WhenBehind.ValueType  # 0
+    """Not stated: as WAIT."""
+    WHEN_BEHIND_WAIT: _WhenBehind.ValueType  # 1
+    """The sender: no more is read until there is room. Every window is answered, the oldest first."""
+    WHEN_BEHIND_SKIP: _WhenBehind.ValueType  # 2
+    """Old windows: the newest is answered first, and those that wait too long are skipped, and named in a StreamSkipped.
+    For sources that cannot wait.
+    """
+
+class WhenBehind(_WhenBehind, metaclass=_WhenBehindEnumTypeWrapper):
+    """What gives way when windows are complete faster than they are answered, or answers are taken too slowly."""
+
+WHEN_BEHIND_UNSPECIFIED: WhenBehind.ValueType  # 0
+"""Not stated: as WAIT."""
+WHEN_BEHIND_WAIT: WhenBehind.ValueType  # 1
+"""The sender: no more is read until there is room. Every window is answered, the oldest first."""
+WHEN_BEHIND_SKIP: WhenBehind.ValueType  # 2
+"""Old windows: the newest is answered first, and those that wait too long are skipped, and named in a StreamSkipped.
+For sources that cannot wait.
+"""
+Global___WhenBehind: _TypeAlias = WhenBehind  # noqa: Y015
+
+class _AlarmState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlarmStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlarmState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALARM_STATE_UNSPECIFIED: _AlarmState.ValueType  # 0
+    """Not stated."""
+    ALARM_STATE_RAISED: _AlarmState.ValueType  # 1
+    """It begins: raised once, with the first window that shows it."""
+    ALARM_STATE_CLEARED: _AlarmState.ValueType  # 2
+    """It ends: enough evaluable windows in a row are without it."""
+
+class AlarmState(_AlarmState, metaclass=_AlarmStateEnumTypeWrapper):
+    """Whether an alarm begins or ends."""
+
+ALARM_STATE_UNSPECIFIED: AlarmState.ValueType  # 0
+"""Not stated."""
+ALARM_STATE_RAISED: AlarmState.ValueType  # 1
+"""It begins: raised once, with the first window that shows it."""
+ALARM_STATE_CLEARED: AlarmState.ValueType  # 2
+"""It ends: enough evaluable windows in a row are without it."""
+Global___AlarmState: _TypeAlias = AlarmState  # noqa: Y015
+
+class _SkipReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SkipReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkipReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SKIP_REASON_UNSPECIFIED: _SkipReason.ValueType  # 0
+    """Not stated."""
+    SKIP_REASON_BEHIND: _SkipReason.ValueType  # 1
+    """The analysis fell behind a source that cannot wait."""
+    SKIP_REASON_GAP: _SkipReason.ValueType  # 2
+    """Samples of them never came."""
+
+class SkipReason(_SkipReason, metaclass=_SkipReasonEnumTypeWrapper):
+    """Why windows have no answer."""
+
+SKIP_REASON_UNSPECIFIED: SkipReason.ValueType  # 0
+"""Not stated."""
+SKIP_REASON_BEHIND: SkipReason.ValueType  # 1
+"""The analysis fell behind a source that cannot wait."""
+SKIP_REASON_GAP: SkipReason.ValueType  # 2
+"""Samples of them never came."""
+Global___SkipReason: _TypeAlias = SkipReason  # noqa: Y015
+
+class _EndReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    END_REASON_UNSPECIFIED: _EndReason.ValueType  # 0
+    """Not stated."""
+    END_REASON_COMPLETE: _EndReason.ValueType  # 1
+    """The sender closed its side, and everything is answered."""
+    END_REASON_DRAINING: _EndReason.ValueType  # 2
+    """This replica is being stopped: UNAVAILABLE follows. Resume."""
+    END_REASON_IDLE: _EndReason.ValueType  # 3
+    """No samples came for too long: DEADLINE_EXCEEDED follows."""
+
+class EndReason(_EndReason, metaclass=_EndReasonEnumTypeWrapper):
+    """Why nothing more comes."""
+
+END_REASON_UNSPECIFIED: EndReason.ValueType  # 0
+"""Not stated."""
+END_REASON_COMPLETE: EndReason.ValueType  # 1
+"""The sender closed its side, and everything is answered."""
+END_REASON_DRAINING: EndReason.ValueType  # 2
+"""This replica is being stopped: UNAVAILABLE follows. Resume."""
+END_REASON_IDLE: EndReason.ValueType  # 3
+"""No samples came for too long: DEADLINE_EXCEEDED follows."""
+Global___EndReason: _TypeAlias = EndReason  # noqa: Y015
 
 @_typing.final
 class AnalyzeRequest(_message.Message):
@@ -1067,3 +1196,472 @@ class LongSummary(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_heart_rate) -> _WhichOneofReturnType__mean_heart_rate | None: ...
 
 Global___LongSummary: _TypeAlias = LongSummary  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamRequest(_message.Message):
+    """One piece of a live recording on its way in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start(self) -> Global___AnalyzeStreamStart:
+        """What will be sent, and how to analyse it."""
+
+    @_builtins.property
+    def chunk(self) -> Global___AnalyzeStreamChunk:
+        """The next samples."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___AnalyzeStreamStart | None = ...,
+        chunk: Global___AnalyzeStreamChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["start", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___AnalyzeStreamRequest: _TypeAlias = AnalyzeStreamRequest  # noqa: Y015
+
+@_typing.final
+class RateLimits(_message.Message):
+    """Heart rates at which a live recording raises an alarm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    low: _builtins.float
+    """Beats per minute below which "slow_ventricular_rate" is raised; absent: 40."""
+    high: _builtins.float
+    """Beats per minute from which "fast_ventricular_rate" is raised; absent: 150."""
+    def __init__(
+        self,
+        *,
+        low: _builtins.float | None = ...,
+        high: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "high", b"high", "low", b"low"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "high", b"high", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__high: _TypeAlias = _typing.Literal["high"]  # noqa: Y015
+    _WhichOneofArgType__high: _TypeAlias = _typing.Literal["_high", b"_high"]  # noqa: Y015
+    _WhichOneofReturnType__low: _TypeAlias = _typing.Literal["low"]  # noqa: Y015
+    _WhichOneofArgType__low: _TypeAlias = _typing.Literal["_low", b"_low"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__high) -> _WhichOneofReturnType__high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low) -> _WhichOneofReturnType__low | None: ...
+
+Global___RateLimits: _TypeAlias = RateLimits  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamStart(_message.Message):
+    """What a live recording is, and how to analyse it. The priority comes as metadata, as for every call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEADS_FIELD_NUMBER: _builtins.int
+    SAMPLING_RATE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    SAMPLE_TYPE_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    WHEN_BEHIND_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    SUBJECT_REF_FIELD_NUMBER: _builtins.int
+    PATIENT_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    SETTING_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    CLEAR_AFTER_FIELD_NUMBER: _builtins.int
+    RESUMPTION_TOKEN_FIELD_NUMBER: _builtins.int
+    sampling_rate: _builtins.float
+    """Samples per second and lead, in Hz."""
+    unit: _builtins.str
+    """UCUM code of one unit after scaling: "mV", "uV" or "V"."""
+    sample_type: _types_pb2.SampleType.ValueType
+    """How the numbers are stored."""
+    scale: _builtins.float
+    """Physical value of one count, in the unit; absent means 1."""
+    order: Global___SampleOrder.ValueType
+    """How the numbers of a chunk are ordered."""
+    stride: _builtins.float
+    """Seconds from one ten-second window to the next, at least 1; 0 means ten."""
+    when_behind: Global___WhenBehind.ValueType
+    """What gives way when the analysis cannot keep up."""
+    model: _builtins.str
+    """Model name; empty means the gateway's default."""
+    model_version: _builtins.int
+    """Model version; 0 means the one that Analyze would choose now. The version that answers first answers to the end."""
+    subject_ref: _builtins.str
+    """An opaque reference chosen by the caller, at most 128 characters; never interpreted, logged or traced."""
+    setting: _types_pb2.Setting.ValueType
+    """Where the patient is seen; optional."""
+    measure: _builtins.bool
+    """Also return each window's measurements. Windows are measured either way, for the alarms."""
+    clear_after: _builtins.int
+    """Evaluable windows in a row without it that clear an alarm; 0 means three."""
+    resumption_token: _builtins.bytes
+    """As the last answer of a broken stream gave it, with everything else as it was in that stream's start. Samples are
+    then sent from that answer's next_sample on. Good for a limited time, at every replica, for the same tenant.
+    """
+    @_builtins.property
+    def leads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Lead names in the order of the samples; spellings are normalised."""
+
+    @_builtins.property
+    def patient(self) -> _types_pb2.Patient:
+        """Of whom. Optional."""
+
+    @_builtins.property
+    def device(self) -> _types_pb2.Device:
+        """What records. Optional."""
+
+    @_builtins.property
+    def rate_limits(self) -> Global___RateLimits:
+        """Heart rates that raise an alarm; absent: the defaults."""
+
+    def __init__(
+        self,
+        *,
+        leads: _abc.Iterable[_builtins.str] | None = ...,
+        sampling_rate: _builtins.float = ...,
+        unit: _builtins.str = ...,
+        sample_type: _types_pb2.SampleType.ValueType = ...,
+        scale: _builtins.float | None = ...,
+        order: Global___SampleOrder.ValueType = ...,
+        stride: _builtins.float = ...,
+        when_behind: Global___WhenBehind.ValueType = ...,
+        model: _builtins.str = ...,
+        model_version: _builtins.int = ...,
+        subject_ref: _builtins.str = ...,
+        patient: _types_pb2.Patient | None = ...,
+        device: _types_pb2.Device | None = ...,
+        setting: _types_pb2.Setting.ValueType = ...,
+        measure: _builtins.bool = ...,
+        rate_limits: Global___RateLimits | None = ...,
+        clear_after: _builtins.int = ...,
+        resumption_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_scale", b"_scale", "device", b"device", "patient", b"patient", "rate_limits", b"rate_limits", "scale", b"scale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scale", b"_scale", "clear_after", b"clear_after", "device", b"device", "leads", b"leads", "measure", b"measure", "model", b"model", "model_version", b"model_version", "order", b"order", "patient", b"patient", "rate_limits", b"rate_limits", "resumption_token", b"resumption_token", "sample_type", b"sample_type", "sampling_rate", b"sampling_rate", "scale", b"scale", "setting", b"setting", "stride", b"stride", "subject_ref", b"subject_ref", "unit", b"unit", "when_behind", b"when_behind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__scale: _TypeAlias = _typing.Literal["scale"]  # noqa: Y015
+    _WhichOneofArgType__scale: _TypeAlias = _typing.Literal["_scale", b"_scale"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scale) -> _WhichOneofReturnType__scale | None: ...
+
+Global___AnalyzeStreamStart: _TypeAlias = AnalyzeStreamStart  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamChunk(_message.Message):
+    """The next samples of a live recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_SAMPLE_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    first_sample: _builtins.int
+    """Number of the first sample, counted per lead from the first of the whole recording. Samples that were received
+    before are left out; a number too high is a gap, and the windows that hold it are named in a StreamSkipped.
+    """
+    samples: _builtins.bytes
+    """Any number of samples of every lead, packed little-endian in the order that the start states."""
+    def __init__(
+        self,
+        *,
+        first_sample: _builtins.int = ...,
+        samples: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_sample", b"first_sample", "samples", b"samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeStreamChunk: _TypeAlias = AnalyzeStreamChunk  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamResponse(_message.Message):
+    """One piece of the answer to a live recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    RESUMPTION_TOKEN_FIELD_NUMBER: _builtins.int
+    NEXT_SAMPLE_FIELD_NUMBER: _builtins.int
+    resumption_token: _builtins.bytes
+    """Takes the recording up again after this very message; opaque, and free of anything about the patient."""
+    next_sample: _builtins.int
+    """The first sample that a resumed stream would need; earlier ones can be forgotten."""
+    @_builtins.property
+    def started(self) -> Global___StreamStarted:
+        """What answers."""
+
+    @_builtins.property
+    def window(self) -> Global___StreamWindow:
+        """One window."""
+
+    @_builtins.property
+    def skipped(self) -> Global___StreamSkipped:
+        """Windows that have no answer."""
+
+    @_builtins.property
+    def end(self) -> Global___StreamEnd:
+        """Nothing more comes on this stream."""
+
+    def __init__(
+        self,
+        *,
+        started: Global___StreamStarted | None = ...,
+        window: Global___StreamWindow | None = ...,
+        skipped: Global___StreamSkipped | None = ...,
+        end: Global___StreamEnd | None = ...,
+        resumption_token: _builtins.bytes = ...,
+        next_sample: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "part", b"part", "skipped", b"skipped", "started", b"started", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "next_sample", b"next_sample", "part", b"part", "resumption_token", b"resumption_token", "skipped", b"skipped", "started", b"started", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["started", "window", "skipped", "end"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___AnalyzeStreamResponse: _TypeAlias = AnalyzeStreamResponse  # noqa: Y015
+
+@_typing.final
+class StreamStarted(_message.Message):
+    """What answers a live recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    WINDOW_SAMPLES_FIELD_NUMBER: _builtins.int
+    STRIDE_SAMPLES_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    ACTIVE_ALARMS_FIELD_NUMBER: _builtins.int
+    window_samples: _builtins.int
+    """Samples per window and lead."""
+    stride_samples: _builtins.int
+    """Samples from the start of one window to that of the next."""
+    resumed: _builtins.bool
+    """Whether an earlier stream is taken up again."""
+    @_builtins.property
+    def model(self) -> _types_pb2.ModelRef:
+        """Which model."""
+
+    @_builtins.property
+    def active_alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Alarms that were raised and are not cleared, by code."""
+
+    def __init__(
+        self,
+        *,
+        model: _types_pb2.ModelRef | None = ...,
+        window_samples: _builtins.int = ...,
+        stride_samples: _builtins.int = ...,
+        resumed: _builtins.bool = ...,
+        active_alarms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_alarms", b"active_alarms", "model", b"model", "resumed", b"resumed", "stride_samples", b"stride_samples", "window_samples", b"window_samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStarted: _TypeAlias = StreamStarted  # noqa: Y015
+
+@_typing.final
+class StreamAlarm(_message.Message):
+    """The begin or end of something that cannot wait. No diagnosis: a reason to look at the patient now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    NAME_PT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ONSET_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Code of a critical finding, or "slow_ventricular_rate", "fast_ventricular_rate", "asystole" (no beat for four seconds)
+    or "flat_line" (no lead shows a heart: asystole or no contact, the signal cannot tell which).
+    """
+    name: _builtins.str
+    """English name."""
+    name_pt: _builtins.str
+    """Brazilian Portuguese name."""
+    state: Global___AlarmState.ValueType
+    """Begin or end."""
+    onset: _builtins.float
+    """Start of the window that raised it, in seconds."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        name: _builtins.str = ...,
+        name_pt: _builtins.str = ...,
+        state: Global___AlarmState.ValueType = ...,
+        onset: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "name_pt", b"name_pt", "onset", b"onset", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamAlarm: _TypeAlias = StreamAlarm  # noqa: Y015
+
+@_typing.final
+class StreamWindow(_message.Message):
+    """The answer to ten seconds. Answers that are ready at the same time come with those that show something critical first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    FIRST_SAMPLE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    CRITICAL_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
+    ACTIVE_ALARMS_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Number of the window, from 0."""
+    first_sample: _builtins.int
+    """Its first sample."""
+    start: _builtins.float
+    """The same in seconds."""
+    critical: _builtins.bool
+    """Whether it shows something critical."""
+    @_builtins.property
+    def answer(self) -> Global___AnalyzeResponse:
+        """What Analyze says of exactly these ten seconds."""
+
+    @_builtins.property
+    def error(self) -> _types_pb2.ItemError:
+        """Why there is no answer; the stream goes on."""
+
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamAlarm]:
+        """Alarms that begin or end with it."""
+
+    @_builtins.property
+    def active_alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All that are raised and not cleared, by code."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        first_sample: _builtins.int = ...,
+        start: _builtins.float = ...,
+        answer: Global___AnalyzeResponse | None = ...,
+        error: _types_pb2.ItemError | None = ...,
+        critical: _builtins.bool = ...,
+        alarms: _abc.Iterable[Global___StreamAlarm] | None = ...,
+        active_alarms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_alarms", b"active_alarms", "alarms", b"alarms", "answer", b"answer", "critical", b"critical", "error", b"error", "first_sample", b"first_sample", "index", b"index", "outcome", b"outcome", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StreamWindow: _TypeAlias = StreamWindow  # noqa: Y015
+
+@_typing.final
+class StreamSkipped(_message.Message):
+    """Windows in a row that have no answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    FIRST_INDEX_FIELD_NUMBER: _builtins.int
+    LAST_INDEX_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    reason: Global___SkipReason.ValueType
+    """Why."""
+    first_index: _builtins.int
+    """Number of the first."""
+    last_index: _builtins.int
+    """Number of the last."""
+    start: _builtins.float
+    """Start of the first, in seconds."""
+    end: _builtins.float
+    """End of the last, in seconds."""
+    def __init__(
+        self,
+        *,
+        reason: Global___SkipReason.ValueType = ...,
+        first_index: _builtins.int = ...,
+        last_index: _builtins.int = ...,
+        start: _builtins.float = ...,
+        end: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "first_index", b"first_index", "last_index", b"last_index", "reason", b"reason", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSkipped: _TypeAlias = StreamSkipped  # noqa: Y015
+
+@_typing.final
+class StreamEnd(_message.Message):
+    """The end of a live recording, or of this part of it. Counts are this stream's own, not those of streams before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_SAMPLES_FIELD_NUMBER: _builtins.int
+    UNUSED_SAMPLES_FIELD_NUMBER: _builtins.int
+    reason: Global___EndReason.ValueType
+    """Why."""
+    answered: _builtins.int
+    """Windows that were answered."""
+    refused: _builtins.int
+    """Windows that got an error."""
+    skipped: _builtins.int
+    """Windows that were skipped."""
+    duplicate_samples: _builtins.int
+    """Samples that had been received before and were left out."""
+    unused_samples: _builtins.int
+    """Samples at the end that are in no window."""
+    def __init__(
+        self,
+        *,
+        reason: Global___EndReason.ValueType = ...,
+        answered: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        duplicate_samples: _builtins.int = ...,
+        unused_samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "duplicate_samples", b"duplicate_samples", "reason", b"reason", "refused", b"refused", "skipped", b"skipped", "unused_samples", b"unused_samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEnd: _TypeAlias = StreamEnd  # noqa: Y015

@@ -50,6 +50,11 @@ class CardioMeshStub:
                 request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongRequest.SerializeToString,
                 response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeStream = channel.stream_stream(
+                '/cardiomesh.gateway.v1.CardioMesh/AnalyzeStream',
+                request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeStreamRequest.SerializeToString,
+                response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeStreamResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_stream(
                 '/cardiomesh.gateway.v1.CardioMesh/Explain',
                 request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.ExplainRequest.SerializeToString,
@@ -100,6 +105,14 @@ class CardioMeshServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnalyzeStream(self, request_iterator, context):
+        """Analyses leads while they are recorded: ten seconds every so often, each answered as soon as it is complete. The first
+        request holds the start, the others samples. A broken stream is taken up again with the token of its last answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Explain(self, request, context):
         """Explains findings on one recording; parts are streamed as they are ready.
         """
@@ -145,6 +158,11 @@ def add_CardioMeshServicer_to_server(servicer, server):
                     servicer.AnalyzeLong,
                     request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongRequest.FromString,
                     response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongResponse.SerializeToString,
+            ),
+            'AnalyzeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnalyzeStream,
+                    request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeStreamRequest.FromString,
+                    response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeStreamResponse.SerializeToString,
             ),
             'Explain': grpc.unary_stream_rpc_method_handler(
                     servicer.Explain,
@@ -249,6 +267,33 @@ class CardioMesh:
             '/cardiomesh.gateway.v1.CardioMesh/AnalyzeLong',
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongRequest.SerializeToString,
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeLongResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cardiomesh.gateway.v1.CardioMesh/AnalyzeStream',
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeStreamRequest.SerializeToString,
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.AnalyzeStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

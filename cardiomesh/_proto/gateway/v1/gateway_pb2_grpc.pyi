@@ -44,6 +44,10 @@ class CardioMeshStub:
     """Analyses one recording of any length (a Holter tape, for one) window by window, in constant memory. The first
     request holds the start, the others the file's bytes; the first answer is an overview, the last a summary.
     """
+    AnalyzeStream: _grpc.StreamStreamMultiCallable[_gateway_pb2.AnalyzeStreamRequest, _gateway_pb2.AnalyzeStreamResponse]
+    """Analyses leads while they are recorded: ten seconds every so often, each answered as soon as it is complete. The first
+    request holds the start, the others samples. A broken stream is taken up again with the token of its last answer.
+    """
     Explain: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]
     """Explains findings on one recording; parts are streamed as they are ready."""
     GetResult: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetResultRequest, _gateway_pb2.GetResultResponse]
@@ -68,6 +72,10 @@ class CardioMeshAsyncStub(CardioMeshStub):
     AnalyzeLong: _aio.StreamStreamMultiCallable[_gateway_pb2.AnalyzeLongRequest, _gateway_pb2.AnalyzeLongResponse]  # type: ignore[assignment]
     """Analyses one recording of any length (a Holter tape, for one) window by window, in constant memory. The first
     request holds the start, the others the file's bytes; the first answer is an overview, the last a summary.
+    """
+    AnalyzeStream: _aio.StreamStreamMultiCallable[_gateway_pb2.AnalyzeStreamRequest, _gateway_pb2.AnalyzeStreamResponse]  # type: ignore[assignment]
+    """Analyses leads while they are recorded: ten seconds every so often, each answered as soon as it is complete. The first
+    request holds the start, the others samples. A broken stream is taken up again with the token of its last answer.
     """
     Explain: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]  # type: ignore[assignment]
     """Explains findings on one recording; parts are streamed as they are ready."""
@@ -108,6 +116,16 @@ class CardioMeshServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.AnalyzeLongResponse], _abc.AsyncIterator[_gateway_pb2.AnalyzeLongResponse]]:
         """Analyses one recording of any length (a Holter tape, for one) window by window, in constant memory. The first
         request holds the start, the others the file's bytes; the first answer is an overview, the last a summary.
+        """
+
+    @_abc_1.abstractmethod
+    def AnalyzeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gateway_pb2.AnalyzeStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.AnalyzeStreamResponse], _abc.AsyncIterator[_gateway_pb2.AnalyzeStreamResponse]]:
+        """Analyses leads while they are recorded: ten seconds every so often, each answered as soon as it is complete. The first
+        request holds the start, the others samples. A broken stream is taken up again with the token of its last answer.
         """
 
     @_abc_1.abstractmethod

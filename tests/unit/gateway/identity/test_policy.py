@@ -10,7 +10,7 @@ from cardiomesh.errors import PermissionDenied
 from gateway.identity import HTTP_ROUTES, POLICY, Caller, Role, permit
 
 #: What the roles are for, said a second time and by hand: a slip in the table has to be made twice.
-CLINICAL = {"Analyze", "AnalyzeBatch", "AnalyzeLong", "Explain", "ModelInfer", "ModelStreamInfer"}
+CLINICAL = {"Analyze", "AnalyzeBatch", "AnalyzeLong", "AnalyzeStream", "Explain", "ModelInfer", "ModelStreamInfer"}
 LOOK_UP = {"GetResult"}
 EVERYBODY = {"ListModels", "GetModelCard", "ServerLive", "ServerReady", "ServerMetadata"} | {
     f"Model{what}" for what in ("Ready", "Metadata", "Config", "Statistics")
