@@ -4,7 +4,8 @@
 
     CardioMeshError                       INTERNAL
     ├── InvalidRequest                    INVALID_ARGUMENT     carries field violations
-    │   └── UnfitRecording                INVALID_ARGUMENT     decoded, but not fit to be analysed
+    │   ├── UnfitRecording                INVALID_ARGUMENT     decoded, but not fit to be analysed
+    │   └── WrongMediaType                INVALID_ARGUMENT     a body of a kind that the call does not take
     ├── TooLarge                          RESOURCE_EXHAUSTED   over a message or size limit
     ├── Overloaded                        RESOURCE_EXHAUSTED   shed at the door; try again later
     ├── NotFound                          NOT_FOUND
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = [
     "Cancelled",
@@ -41,6 +42,7 @@ __all__ = [
     "Unavailable",
     "UnfitRecording",
     "Unsupported",
+    "WrongMediaType",
     "error_for_status",
 ]
 
@@ -79,7 +81,7 @@ class InvalidRequest(CardioMeshError):
     reason = "INVALID_REQUEST"
 
     @classmethod
-    def field(cls, name: str, description: str, reason: str = "INVALID") -> InvalidRequest:
+    def field(cls, name: str, description: str, reason: str = "INVALID") -> Self:
         """The usual case: one field, one thing wrong."""
         return cls(f"{name}: {description}", [FieldViolation(name, description, reason)])
 
@@ -91,6 +93,12 @@ class UnfitRecording(InvalidRequest):
     """The recording was read, but no honest answer can be given on it."""
 
     reason = "UNFIT_RECORDING"
+
+
+class WrongMediaType(InvalidRequest):
+    """A body of a kind that the call does not take."""
+
+    reason = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class TooLarge(CardioMeshError):

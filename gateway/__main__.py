@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import grpc
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from cardiomesh.chassis.calls import Calls
 from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
@@ -19,8 +21,9 @@ from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
 from gateway.door import Door
 from gateway.explaining import Explaining
-from gateway.http_api import HttpApi
-from gateway.http_passthrough import HttpPassThrough
+from gateway.http.api import HttpApi
+from gateway.http.guard import guard
+from gateway.http.kserve import HttpPassThrough
 from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
 from gateway.inference import Inference
 from gateway.long import LongAnalysis
@@ -93,24 +96,22 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     ledger = _ledger(settings, telemetry)
     door = Door(_authenticator(settings), ledger)
 
-    http = HttpApi(analysis, telemetry, settings.default_deadline_s)
-    http_kserve = HttpPassThrough(
-        settings.triton_http_address, triton, catalogue, telemetry, settings.default_deadline_s
+    servicer = CardioMeshServicer(
+        analysis,
+        explaining,
+        LongAnalysis(catalogue, inference, preprocessor),
+        catalogue,
+        batch_items=settings.batch_items,
+        item_seconds=settings.default_deadline_s,
     )
+    http_kserve = HttpPassThrough(settings.triton_http_address, triton, catalogue, telemetry)
 
-    def routes(app: web.Application) -> None:
-        http.add_routes(app)
+    def routes(app: web.Application, calls: Calls) -> Sequence[Middleware]:
+        HttpApi({"CardioMesh": servicer}).add_routes(app)
         http_kserve.add_routes(app)
+        return (guard(door, calls),)
 
     def register(server: grpc.aio.Server) -> None:
-        servicer = CardioMeshServicer(
-            analysis,
-            explaining,
-            LongAnalysis(catalogue, inference, preprocessor),
-            catalogue,
-            batch_items=settings.batch_items,
-            item_seconds=settings.default_deadline_s,
-        )
         gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
         server.add_generic_rpc_handlers((PassThrough(triton, catalogue),))
 
@@ -142,7 +143,6 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         probe=probe,
         routes=routes,
         door=door.enter,
-        middlewares=(door.middleware,),
         start=start,
         close=close,
     )

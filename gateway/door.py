@@ -8,13 +8,9 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
-
 from cardiomesh._proto.gateway.v1 import gateway_pb2
-from cardiomesh.chassis.http import OPERATIONS
 from cardiomesh.errors import CardioMeshError, PermissionDenied
-from gateway.identity import AUDITED, HTTP_ROUTES, STREAMS, Authenticator, Caller, Peer, permit
+from gateway.identity import AUDITED, STREAMS, Authenticator, Caller, Peer, permit
 from gateway.store import AuditRecord, Entry, Ledger, StoredAnswer
 
 __all__ = ["Call", "Door", "current_call"]
@@ -150,25 +146,6 @@ class Door:
     def _submit(self, call: Call, outcome: str) -> None:
         if self._ledger is not None and (call.method in AUDITED or outcome == PermissionDenied.reason):
             self._ledger.submit(call.record(outcome))
-
-    @property
-    def middleware(self) -> Middleware:
-        """The same for HTTP routes; those of operations stay open."""
-
-        @web.middleware
-        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-            resource = request.match_info.route.resource
-            route = resource.canonical if resource is not None else ""
-            if route in OPERATIONS or request.match_info.http_exception is not None:
-                return await handler(request)
-            method = HTTP_ROUTES.get((request.method, route))
-            if method is None:
-                raise PermissionDenied("this path is not offered at the gateway")
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            async with self.enter(method, headers, {}):
-                return await handler(request)
-
-        return guarded
 
 
 def _outcome(error: BaseException) -> str:

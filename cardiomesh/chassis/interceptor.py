@@ -1,25 +1,21 @@
-"""What happens around every call: trace, deadline, in-flight count, typed errors, metrics, one log line on failure."""
+"""gRPC's side of every call: its metadata and deadline into ``Calls``, its errors onto the wire."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
-from opentelemetry.trace import SpanKind
 
-from cardiomesh.chassis.deadline import Budget, enter_budget
-from cardiomesh.chassis.telemetry import Telemetry, extract
-from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, Overloaded
+from cardiomesh.chassis.calls import OPEN_STREAM_S, Calls
+from cardiomesh.chassis.deadline import Budget
+from cardiomesh.errors import CardioMeshError, Overloaded
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 
 __all__ = ["CallInterceptor", "Door", "open_door"]
 
-log = logging.getLogger("cardiomesh.rpc")
 T = TypeVar("T")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -29,8 +25,6 @@ Door: TypeAlias = Callable[[str, Mapping[str, str], Mapping[str, Iterable[bytes]
 #: They answer under any load, and count as nobody's call.
 _UNTOUCHED: Final = ("/grpc.health.", "/grpc.reflection.")
 _RETRY_AFTER_S: Final = 1.0
-#: A stream of requests lasts as long as its caller likes, within a day.
-_OPEN_STREAM_S: Final = 86_400.0
 
 
 def open_door(
@@ -43,31 +37,9 @@ def open_door(
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every service but health and reflection."""
 
-    def __init__(
-        self,
-        telemetry: Telemetry,
-        *,
-        default_deadline_s: float,
-        max_concurrent_calls: int,
-        door: Door = open_door,
-    ) -> None:
-        self._telemetry = telemetry
+    def __init__(self, calls: Calls, door: Door = open_door) -> None:
+        self._calls = calls
         self._door = door
-        self._default_deadline_s = default_deadline_s
-        self._max_calls = max_concurrent_calls
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        telemetry.gauge("rpc_in_flight", lambda: self._in_flight)
-
-    @property
-    def in_flight(self) -> int:
-        """Calls being served now."""
-        return self._in_flight
-
-    async def wait_idle(self) -> None:
-        """Return when no call is in flight."""
-        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -90,14 +62,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if answers is None:
             raise NotImplementedError(f"{method}: a stream of requests with one answer is not offered by this chassis")
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.stream_stream_rpc_method_handler
-        default_s = self._default_deadline_s if handler.unary_stream else _OPEN_STREAM_S
+        default_s = self._calls.default_deadline_s if handler.unary_stream else OPEN_STREAM_S
         return make(self._stream(method, answers, default_s), **codec)
 
     def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[T]]) -> Callable[[Any, Any], Awaitable[T]]:
         async def call(request: Any, context: Context) -> T:
             failure: CardioMeshError
             try:
-                with self._around(method, context, self._default_deadline_s) as (budget, metadata):
+                with self._around(method, context, self._calls.default_deadline_s) as (budget, metadata):
                     async with (
                         asyncio.timeout(budget.remaining()),
                         self._door(method, metadata, context.auth_context()),
@@ -133,53 +105,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @contextmanager
     def _around(self, method: str, context: Context, default_s: float) -> Iterator[tuple[Budget, Mapping[str, str]]]:
         """The common part of unary and streaming calls. Whatever goes wrong leaves as a CardioMeshError."""
-        started = time.perf_counter()
         metadata = {k: v for k, v in metadata_of(context) if isinstance(v, str)}
         service, _, name = method.strip("/").partition("/")
         facts = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
-        self._enter()
-        status = grpc.StatusCode.OK
-        try:
-            with self._telemetry.span("rpc.server", facts, kind=SpanKind.SERVER, parent=extract(metadata)) as span:
-                try:
-                    if self._in_flight > self._max_calls:
-                        raise Overloaded(f"{self._max_calls} calls are in flight; try again in a moment")
-                    left: float | None = context.time_remaining()
-                    budget = Budget.of(default_s if left is None else left)
-                    budget.for_hop()
-                    enter_budget(budget)
-                    yield budget, metadata
-                except (CardioMeshError, TimeoutError, asyncio.CancelledError, GeneratorExit) as error:
-                    typed = _typed(error)
-                    status = code_of(typed)
-                    self._telemetry.describe(span, {"rpc.grpc.status_code": status.value[0]})
-                    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-                        raise
-                    raise typed from error
-                except Exception as error:
-                    status = grpc.StatusCode.INTERNAL
-                    log.exception("unexpected error", extra={"method": name})
-                    raise CardioMeshError("an unexpected error; its trace is in this service's log") from error
-        finally:
-            milliseconds = (time.perf_counter() - started) * 1e3
-            self._leave()
-            self._telemetry.observe(
-                "rpc_duration", milliseconds, {"rpc.method": name, "rpc.grpc.status_code": status.value[0]}
-            )
-            if status is not grpc.StatusCode.OK:
-                log.info(
-                    "call failed",
-                    extra={"method": name, "status": status.name, "milliseconds": round(milliseconds, 3)},
-                )
-
-    def _enter(self) -> None:
-        self._in_flight += 1
-        self._idle.clear()
-
-    def _leave(self) -> None:
-        self._in_flight -= 1
-        if self._in_flight == 0:
-            self._idle.set()
+        left: float | None = context.time_remaining()
+        with self._calls.around(name, "rpc.server", facts, metadata, default_s if left is None else left) as budget:
+            yield budget, metadata
 
 
 @asynccontextmanager
@@ -190,14 +121,6 @@ async def _closing(parts: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
     finally:
         if isinstance(parts, AsyncGenerator):
             await parts.aclose()
-
-
-def _typed(error: BaseException) -> CardioMeshError:
-    if isinstance(error, CardioMeshError):
-        return error
-    if isinstance(error, TimeoutError):
-        return DeadlineExceeded("the call's deadline has passed")
-    return Cancelled("the caller went away")
 
 
 def metadata_of(context: Context) -> Iterable[tuple[str, str | bytes]]:

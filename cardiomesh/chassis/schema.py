@@ -14,7 +14,7 @@ __all__ = ["ATTRIBUTES", "LOG_FIELDS", "METRICS", "SPANS", "MetricSpec"]
 
 #: Attribute key → what it holds.
 ATTRIBUTES: Final[dict[str, str]] = {
-    "rpc.system": "always 'grpc'",
+    "rpc.system": "'grpc' or 'http'",
     "rpc.service": "full gRPC service name",
     "rpc.method": "gRPC method name",
     "rpc.grpc.status_code": "numeric gRPC status",

@@ -21,6 +21,7 @@ from aiohttp.typedefs import Middleware
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from cardiomesh.chassis.calls import Calls
 from cardiomesh.chassis.health import Health
 from cardiomesh.chassis.http import operations_app
 from cardiomesh.chassis.interceptor import CallInterceptor, Door, open_door
@@ -53,12 +54,10 @@ class Application:
     register: Callable[[grpc.aio.Server], None]
     #: What is missing for calls to succeed.
     probe: Callable[[], Awaitable[Sequence[str]]] = _nothing_missing
-    #: Adds HTTP routes.
-    routes: Callable[[web.Application], None] = field(default=lambda app: None)
     #: Who comes in over gRPC.
     door: Door = open_door
-    #: Around every HTTP route, inside the one that turns errors into problems.
-    middlewares: tuple[Middleware, ...] = ()
+    #: Adds HTTP routes, and says what is around every one of them, inside what turns errors into problems.
+    routes: Callable[[web.Application, Calls], Sequence[Middleware]] = field(default=lambda app, calls: ())
     #: Done before the first call is taken.
     start: Callable[[], Awaitable[None]] = _nothing_to_do
     #: Releases what was opened.
@@ -116,11 +115,10 @@ async def running(
     settings: ServiceSettings, application: Application, telemetry: Telemetry
 ) -> AsyncIterator[RunningService]:
     """Serve for the length of the block, then drain and stop."""
-    interceptor = CallInterceptor(
+    calls = Calls(
         telemetry,
         default_deadline_s=settings.default_deadline_s,
         max_concurrent_calls=settings.max_concurrent_calls,
-        door=application.door,
     )
     options = [
         *channel_options(settings.max_message_bytes),
@@ -133,7 +131,7 @@ async def running(
             ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1e3)),
             ("grpc.max_connection_age_grace_ms", int(settings.drain_grace_s * 1e3)),
         ]
-    server = grpc.aio.server(interceptors=(interceptor,), options=options)
+    server = grpc.aio.server(interceptors=(CallInterceptor(calls, application.door),), options=options)
     health = Health(application.services, application.probe, settings.ready_interval_s)
     application.register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
@@ -149,9 +147,9 @@ async def running(
     )
     await application.start()
     await server.start()
-    web_app = operations_app(health, telemetry, settings.max_message_bytes, application.middlewares)
-    application.routes(web_app)
-    runner = web.AppRunner(web_app, access_log=None, handle_signals=False)
+    web_app = operations_app(health, telemetry, settings.max_message_bytes)
+    web_app.middlewares.extend(application.routes(web_app, calls))
+    runner = web.AppRunner(web_app, access_log=None, handle_signals=False, handler_cancellation=True)
     await runner.setup()
     http_host, _, http_port = settings.http_address.rpartition(":")
     site = web.TCPSite(runner, http_host.strip("[]"), int(http_port))
@@ -161,13 +159,13 @@ async def running(
 
     async def drain() -> None:
         await health.drain()
-        log.info("draining", extra={"calls": interceptor.in_flight, "seconds": settings.drain_delay_s})
+        log.info("draining", extra={"calls": calls.in_flight, "seconds": settings.drain_delay_s})
         await asyncio.sleep(settings.drain_delay_s)
         stopping = asyncio.ensure_future(server.stop(settings.drain_grace_s))
         with suppress(TimeoutError):
-            await asyncio.wait_for(interceptor.wait_idle(), settings.drain_grace_s)
+            await asyncio.wait_for(calls.wait_idle(), settings.drain_grace_s)
         await stopping
-        log.info("drained", extra={"calls": interceptor.in_flight})
+        log.info("drained", extra={"calls": calls.in_flight})
 
     bound_http = runner.addresses[0]
     try:

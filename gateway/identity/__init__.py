@@ -3,12 +3,11 @@
 from gateway.identity.authenticator import Authenticator, Peer, anonymous
 from gateway.identity.caller import Caller, Role
 from gateway.identity.directory import IdentityFile, new_key
-from gateway.identity.policy import AUDITED, HTTP_ROUTES, POLICY, STREAMS, permit
+from gateway.identity.policy import AUDITED, POLICY, STREAMS, permit
 from gateway.identity.tokens import TokenRules, TokenVerifier
 
 __all__ = [
     "AUDITED",
-    "HTTP_ROUTES",
     "POLICY",
     "STREAMS",
     "Authenticator",

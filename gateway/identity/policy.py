@@ -9,7 +9,7 @@ from typing import Final
 from cardiomesh.errors import PermissionDenied
 from gateway.identity.caller import Caller, Role
 
-__all__ = ["AUDITED", "HTTP_ROUTES", "POLICY", "STREAMS", "permit"]
+__all__ = ["AUDITED", "POLICY", "STREAMS", "permit"]
 
 _MESH: Final = "/cardiomesh.gateway.v1.CardioMesh/"
 _KSERVE: Final = "/inference.GRPCInferenceService/"
@@ -64,30 +64,6 @@ STREAMS: Final[frozenset[str]] = frozenset(
         _MESH + "AnalyzeStream",
         _MESH + "Explain",
         _KSERVE + "ModelStreamInfer",
-    }
-)
-
-_MODEL: Final = "/v2/models/{model}"
-_VERSION: Final = _MODEL + "/versions/{version}"
-
-#: HTTP verb and route template → the method it is another form of.
-HTTP_ROUTES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
-    {
-        ("POST", "/v1/analyze"): _MESH + "Analyze",
-        ("GET", "/v2"): _KSERVE + "ServerMetadata",
-        ("GET", "/v2/health/live"): _KSERVE + "ServerLive",
-        ("GET", "/v2/health/ready"): _KSERVE + "ServerReady",
-    }
-    | {
-        (verb, base + suffix): _KSERVE + method
-        for base in (_MODEL, _VERSION)
-        for verb, suffix, method in (
-            ("GET", "", "ModelMetadata"),
-            ("GET", "/ready", "ModelReady"),
-            ("GET", "/config", "ModelConfig"),
-            ("GET", "/stats", "ModelStatistics"),
-            ("POST", "/infer", "ModelInfer"),
-        )
     }
 )
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import numpy as np
 import pydicom
 import pytest
-from google.protobuf import json_format
 
-from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.cards import load_card
 from cardiomesh.client import Analysis, AsyncClient, Client
-from cardiomesh.client._requests import recording_of
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION
 from cardiomesh.errors import InvalidRequest, NotFound, ResultMismatch
 from cardiomesh.local import Addresses
@@ -191,59 +185,6 @@ async def batches(addresses: Addresses) -> dict[int, int]:
         statistics = await answer.json()
     rows = [row for model in statistics["model_stats"] for row in model.get("batch_stats", [])]
     return {row["batch_size"]: row["compute_infer"]["count"] for row in rows}
-
-
-@pytest.fixture(scope="module")
-def content(ecg_file: Path) -> bytes:
-    return ecg_file.read_bytes()
-
-
-async def test_http_takes_a_file_a_form_and_json(
-    addresses: Addresses, authorization: dict[str, str], content: bytes, answer: Analysis
-) -> None:
-    request = gateway_pb2.AnalyzeRequest(recording=recording_of({"file": content}))
-    form = aiohttp.FormData()
-    form.add_field("file", content, filename="ecg.dcm")
-    form.add_field("model", "hybrid_mobile")
-    bodies: list[dict[str, Any]] = [
-        {"data": content},
-        {"data": form},
-        {"json": json.loads(json_format.MessageToJson(request))},
-    ]
-    async with aiohttp.ClientSession(f"http://{addresses.http}", headers=authorization) as http:
-        for body in bodies:
-            async with http.post("/v1/analyze", **body) as response:
-                assert response.status == 200
-                plain = await response.json()
-            assert plain["signal_hash"] == answer.signal_hash
-            assert {f["code"]: f["probability"] for f in plain["findings"]} == pytest.approx(
-                answer.probabilities, abs=1e-5
-            )
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"data": b""}, 400),
-        ({"data": b"hello"}, 400),
-        ({"json": {"nonsense": 1}}, 400),
-        ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400),
-        ({"data": b"x", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, 400),
-        ({"data": b"x", "params": {"model": "nope"}}, 404),
-        ({"data": io.BytesIO(bytes(17 * 1024 * 1024))}, 413),
-    ],
-)
-async def test_http_errors_are_problems(
-    addresses: Addresses, authorization: dict[str, str], body: dict[str, Any], status: int
-) -> None:
-    async with (
-        aiohttp.ClientSession(f"http://{addresses.http}", headers=authorization) as http,
-        http.post("/v1/analyze", **body) as response,
-    ):
-        assert (response.status, response.content_type) == (status, "application/problem+json")
-        problem = await response.json()
-    assert problem["status"] == status
-    assert problem["type"].startswith("urn:cardiomesh:error:")
 
 
 async def test_the_operations_port_answers(addresses: Addresses) -> None:

@@ -7,7 +7,8 @@ from tritonclient.grpc import service_pb2
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.errors import PermissionDenied
-from gateway.identity import HTTP_ROUTES, POLICY, Caller, Role, permit
+from gateway.http.guard import ROUTES
+from gateway.identity import POLICY, Caller, Role, permit
 
 #: What the roles are for, said a second time and by hand: a slip in the table has to be made twice.
 CLINICAL = {"Analyze", "AnalyzeBatch", "AnalyzeLong", "AnalyzeStream", "Explain", "ModelInfer", "ModelStreamInfer"}
@@ -45,7 +46,7 @@ def test_every_method_that_is_served_has_a_row() -> None:
     ]
     served = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
     assert served <= POLICY.keys()
-    assert set(HTTP_ROUTES.values()) <= served
+    assert set(ROUTES.values()) <= served
 
 
 def test_what_has_no_row_is_refused_to_everybody() -> None:
