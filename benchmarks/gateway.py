@@ -29,6 +29,7 @@ from tritonclient.grpc import service_pb2
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh.cli.demo import sample_ecg
 from cardiomesh.local import Mesh
+from cardiomesh.local.ports import address, free_ports
 from cardiomesh.rpc.channel import channel_options, dial
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -49,21 +50,19 @@ class Bare(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(forward)
 
 
-async def serve_bare(triton: str) -> None:
-    """Serve the floor until killed; prints its port."""
+async def serve_bare(triton: str, where: str) -> None:
+    """Serve the floor until killed."""
     async with dial(triton) as channel:
         server = grpc.aio.server(options=channel_options())
         server.add_generic_rpc_handlers((Bare(channel),))
-        port = server.add_insecure_port("127.0.0.1:0")
+        server.add_insecure_port(where)
         await server.start()
-        print(port, flush=True)
         await server.wait_for_termination()
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of one process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of one process, all its threads: its own clock, as ``clock_getcpuclockid(3)`` names it."""
+    return time.clock_gettime_ns(~pid << 3 | 2) / 1e9
 
 
 async def load(call: Call, concurrency: int, seconds: float) -> list[float]:
@@ -96,7 +95,7 @@ async def rounds(ways: dict[str, tuple[Call, int]], concurrency: int, seconds: f
         print(f"{concurrency:>11}  {name:<22} {p50:>8.2f} {p99:>8.2f} {rate:>9.0f} {cpu:>10.3f}")
 
 
-async def measure(mesh: Mesh, bare: subprocess.Popen[str], bare_port: int, seconds: float, count: int) -> None:
+async def measure(mesh: Mesh, bare: subprocess.Popen[bytes], floor_at: str, seconds: float, count: int) -> None:
     """All tables."""
     pids = {name: process.pid or 0 for name, process in mesh.status().processes.items()}
     ecg = np.random.default_rng(0).standard_normal((1, 12, 1000)).astype("<f4")
@@ -107,7 +106,7 @@ async def measure(mesh: Mesh, bare: subprocess.Popen[str], bare_port: int, secon
     ).SerializeToString()
     where = mesh.addresses
     key = (("authorization", f"Bearer {mesh.api_key}"),)
-    async with dial(where.triton) as triton, dial(f"127.0.0.1:{bare_port}") as floor, dial(where.gateway) as door:
+    async with dial(where.triton) as triton, dial(floor_at) as floor, dial(where.gateway) as door:
         infer = {
             name: channel.unary_unary(INFER)
             for name, channel in (("triton", triton), ("bare forwarder", floor), ("gateway", door))
@@ -127,6 +126,7 @@ async def measure(mesh: Mesh, bare: subprocess.Popen[str], bare_port: int, secon
             "Analyze, computed": (lambda: stub.Analyze(fresh, metadata=key), pids["gateway"]),
             "Analyze, from the cache": (lambda: stub.Analyze(analyze, metadata=key), pids["gateway"]),
         }
+        await floor.channel_ready()
         for call, _ in (*ways.values(), *answers.values()):
             await load(call, 4, seconds / 2)  # warm-up
         print(f"{'concurrency':>11}  {'way':<22} {'p50 ms':>8} {'p99 ms':>8} {'calls/s':>9} {'CPU ms':>10}")
@@ -139,20 +139,19 @@ async def measure(mesh: Mesh, bare: subprocess.Popen[str], bare_port: int, secon
 def main() -> None:
     """Start the mesh and the floor, measure, stop."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bare", metavar="TRITON", help=argparse.SUPPRESS)
+    parser.add_argument("--bare", nargs=2, metavar=("TRITON", "WHERE"), help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     options = parser.parse_args()
     if options.bare:
-        asyncio.run(serve_bare(options.bare))
+        asyncio.run(serve_bare(*options.bare))
         return
     print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder, Mesh(directory=Path(folder)) as mesh:
-        command = [sys.executable, __file__, "--bare", mesh.addresses.triton]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bare:
+        floor = address(free_ports(1)[0])
+        with subprocess.Popen([sys.executable, __file__, "--bare", mesh.addresses.triton, floor]) as bare:
             try:
-                port = int(bare.stdout.readline() if bare.stdout else 0)
-                asyncio.run(measure(mesh, bare, port, options.seconds, options.rounds))
+                asyncio.run(measure(mesh, bare, floor, options.seconds, options.rounds))
             finally:
                 bare.kill()
 
