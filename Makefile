@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-models bench-quality bench-delineation bench-rules upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-gateway-cost bench-models bench-quality bench-delineation bench-rules upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench-preprocess: $(VENV)/.dev ## CPU time of preparing one recording.
 
 bench-gateway: $(VENV)/.demo ## What the gateway costs, beside Triton alone and a bare forwarder.
 	@$(BIN)/python benchmarks/gateway.py
+
+bench-gateway-cost: $(VENV)/.demo ## What each part of the gateway costs a call, in CPU.
+	@$(BIN)/python -m benchmarks.gateway_cost
 
 # Upgrades are rehearsed from the newest commit of the release before this one.
 PREVIOUS_RELEASE ?= 0d1c2e0

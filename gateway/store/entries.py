@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
+from operator import attrgetter
+from typing import Any, Final
 
 __all__ = ["AuditRecord", "Entry", "StoredAnswer"]
+
+#: Made once: each record is encoded while its caller waits.
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _record_id() -> str:
+    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +42,11 @@ class AuditRecord:
     result_id: str = ""
     from_cache: bool = False
     at: str = field(default_factory=_now)
-    record_id: str = field(default_factory=lambda: uuid4().hex)
+    record_id: str = field(default_factory=_record_id)
 
     def body(self, subject: str) -> str:
         """The text that the chain protects, with ``subject`` as pseudonym."""
-        values = asdict(self) | {"subject": subject}
-        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return _encode(_values(self, _OF_RECORD) | {"subject": subject})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,19 @@ class StoredAnswer:
     answer: bytes
 
 
+def _names(cls: type[AuditRecord] | type[StoredAnswer]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+def _values(of: AuditRecord | StoredAnswer, names: tuple[str, ...]) -> dict[str, Any]:
+    """Its fields by name, without the deep copy that ``dataclasses.asdict`` makes of each."""
+    return dict(zip(names, attrgetter(*names)(of), strict=True))
+
+
+_OF_RECORD: Final = _names(AuditRecord)
+_OF_ANSWER: Final = _names(StoredAnswer)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A record and its answer: both become durable together, or neither does."""
@@ -63,10 +83,10 @@ class Entry:
 
     def to_json(self) -> str:
         """One line for the journal."""
-        values: dict[str, Any] = {"record": asdict(self.record)}
+        values = {"record": _values(self.record, _OF_RECORD)}
         if self.answer is not None:
-            values["answer"] = asdict(self.answer) | {"answer": self.answer.answer.hex()}
-        return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+            values["answer"] = _values(self.answer, _OF_ANSWER) | {"answer": self.answer.answer.hex()}
+        return _encode(values)
 
     @classmethod
     def from_json(cls, line: str) -> Entry:

@@ -28,6 +28,8 @@ class Journal:
         self._shipping = path.with_name(path.name + ".shipping")
         self._limit = limit_bytes
         self._lock = Lock()
+        #: The new entries' file while it is open; opened by the first of them.
+        self._file: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._owned = path.with_name(path.name + ".lock").open("a")
@@ -37,32 +39,48 @@ class Journal:
             raise InvalidRequest.field("store_journal", f"{path} is in use by another process", "IN_USE") from error
         except OSError as error:
             raise InvalidRequest.field("store_journal", f"{path}: {error.strerror}", "UNREADABLE") from error
+        self._size = _size(path)
+        self._shipping_size = _size(self._shipping)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """On disk when it returns; OSError when it cannot be, or when both files have reached the limit."""
         lines = "".join(entry.to_json() + "\n" for entry in entries).encode()
         with self._lock:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            if self._size + self._shipping_size + len(lines) > self._limit:
+                raise OSError(f"the journal has reached {self._limit} bytes")
+            file = self._opened()
             try:
-                size = os.fstat(descriptor).st_size
-                if size + _size(self._shipping) + len(lines) > self._limit:
-                    raise OSError(f"the journal has reached {self._limit} bytes")
-                if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a torn line must not swallow this one
-                    lines = b"\n" + lines
-                if os.write(descriptor, lines) != len(lines):  # the disk is full: no half line may stay
-                    os.ftruncate(descriptor, size)
+                if os.write(file, lines) != len(lines):
                     raise OSError("the journal could not be written whole")
-                os.fdatasync(descriptor)
+                os.fdatasync(file)
+            except OSError:
+                os.ftruncate(file, self._size)  # the disk is full, or broken: no half line may stay
+                raise
+            self._size += len(lines)
+
+    def _opened(self) -> int:
+        """The file for new entries, whose name is on disk as well, and which ends with a whole line."""
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
             finally:
-                os.close(descriptor)
+                os.close(folder)
+            if self._size and os.pread(self._file, 1, self._size - 1) != b"\n":
+                self._size += os.write(self._file, b"\n")  # a torn line must not swallow the next
+        return self._file
 
     def take(self) -> list[Entry]:
         """What waits for the database, oldest first; the same again until ``shipped`` is called."""
         with self._lock:
-            if not self._shipping.exists() and self._path.exists():
+            if not self._shipping_size and self._size:
+                self._leave_file()
                 self._path.rename(self._shipping)
+                self._size, self._shipping_size = 0, self._size
         try:
-            lines = self._shipping.read_text(encoding="utf-8").splitlines()
+            # Not splitlines(): JSON may hold what else that takes for the end of a line.
+            lines = self._shipping.read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             return []
         entries = []
@@ -76,14 +94,22 @@ class Journal:
     def shipped(self) -> None:
         """Forget what was taken."""
         self._shipping.unlink(missing_ok=True)
+        self._shipping_size = 0
 
     def close(self) -> None:
         """Let another process have it."""
+        self._leave_file()
+        self._size = self._shipping_size = 0
         self._owned.close()
+
+    def _leave_file(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
-        return bool(_size(self._path) or _size(self._shipping))
+        return bool(self._size or self._shipping_size)
 
 
 def _size(path: Path) -> int:

@@ -87,13 +87,15 @@ class Ledger:
 
     async def write(self, entry: Entry) -> None:
         """Return when the entry is durable; Unavailable when it cannot be made so."""
-        await asyncio.shield(self.submit(entry))
+        await self._enqueued(entry)
 
-    def submit(self, entry: Entry) -> asyncio.Future[None]:
-        """Have the entry written without waiting for it."""
+    def submit(self, entry: Entry) -> None:
+        """Have the entry written without waiting for it; its failure is logged."""
+        self._enqueued(entry).add_done_callback(_retrieve)
+
+    def _enqueued(self, entry: Entry) -> asyncio.Future[None]:
         self.start()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(_retrieve)
         try:
             self._queue.put_nowait((entry, future))
         except asyncio.QueueFull:
@@ -122,12 +124,11 @@ class Ledger:
 
     async def close(self) -> None:
         """Write what waits, ship what can be shipped, and let go of the database."""
+        await self._queue.join()
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        while not self._queue.empty():
-            await self._settle(self._gathered([self._queue.get_nowait()]))
         if self._journal is not None:
             await self._ship()
             self._journal.close()
@@ -135,19 +136,12 @@ class Ledger:
 
     async def _run(self) -> None:
         while True:
-            first = await self._queue.get()
-            # The batch is settled even when we are told to stop in the middle of it.
-            settling = asyncio.ensure_future(self._settle(self._gathered([first])))
-            try:
-                await asyncio.shield(settling)
-            except asyncio.CancelledError:
-                await settling
-                raise
-
-    def _gathered(self, batch: list[tuple[Entry, asyncio.Future[None]]]) -> _Batch:
-        while len(batch) < _MOST_AT_ONCE and not self._queue.empty():
-            batch.append(self._queue.get_nowait())
-        return batch
+            batch = [await self._queue.get()]
+            while len(batch) < _MOST_AT_ONCE and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._settle(batch)
+            for _ in batch:
+                self._queue.task_done()
 
     async def _settle(self, batch: _Batch) -> None:
         started = time.perf_counter()
@@ -155,7 +149,7 @@ class Ledger:
         durable = await (self._committed(entries) if self._journal is None else self._journaled(self._journal, entries))
         self._telemetry.observe("audit_commit_duration", (time.perf_counter() - started) * 1e3)
         for _, future in batch:
-            if future.done():
+            if future.done():  # its caller went away
                 continue
             if durable:
                 future.set_result(None)
@@ -266,6 +260,6 @@ async def _insert_new(connection: AsyncConnection, table: Table, rows: list[dict
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """Nobody may wait for it; its failure has been logged."""
+    """Nobody waits for it."""
     if not future.cancelled():
         future.exception()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,10 +222,20 @@ def test_a_line_that_a_crash_cut_short_is_left_out_and_swallows_nothing(tmp_path
     journal = Journal(tmp_path / "journal", 1_000_000)
     first, second = entry(0), entry(1)
     journal.append([first])
+    journal.close()
     with (tmp_path / "journal").open("a") as file:
         file.write('{"record": {"caller": "wa')
+    journal = Journal(tmp_path / "journal", 1_000_000)
     journal.append([second])
     assert journal.take() == [first, second]
+    journal.close()
+
+
+def test_whatever_a_caller_is_called_takes_one_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", 1_000_000)
+    record = replace(entry(0).record, caller="ward\u2028three\x85\n")
+    journal.append([Entry(record)])
+    assert journal.take() == [Entry(record)]
     journal.close()
 
 
