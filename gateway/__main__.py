@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -29,6 +30,7 @@ from gateway.inference import Inference
 from gateway.long import LongAnalysis
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
+from gateway.routing import FileBook, MemoryBook, RouteBook, Router, SqlBook
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
 from gateway.store import Durability, Journal, Ledger, LedgerKeys, migrate, open_engine
@@ -72,6 +74,23 @@ def _ledger(settings: GatewaySettings, telemetry: Telemetry) -> Ledger | None:
     )
 
 
+def _router(settings: GatewaySettings, catalogue: Catalogue, ledger: Ledger | None) -> Router:
+    book: RouteBook
+    if ledger is not None:
+        book = SqlBook(ledger.engine, settings.store_timeout_s)
+    elif settings.routes_file is not None:
+        book = FileBook(settings.routes_file)
+    else:
+        book = MemoryBook()
+    return Router(
+        catalogue,
+        book,
+        default_model=settings.default_model,
+        modes={"fast": settings.mode_fast, "accurate": settings.mode_accurate},
+        fallback=settings.fallback,
+    )
+
+
 def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
@@ -89,18 +108,20 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         timeout_s=settings.cache_timeout_s,
         cool_down_s=settings.cache_cool_down_s,
     )
-    catalogue = Catalogue(settings.model_repository, triton.channel, settings.default_model)
-    inference = Inference(triton, telemetry)
-    analysis = Analysis(catalogue, cache, inference, preprocessor, telemetry, keep_tensors=settings.keep_tensors)
-    explaining = Explaining(analysis, catalogue, explainer, at_once=settings.explanations_at_once)
     ledger = _ledger(settings, telemetry)
+    catalogue = Catalogue(settings.model_repository, triton.channel, settings.default_model)
+    router = _router(settings, catalogue, ledger)
+    inference = Inference(triton, telemetry)
+    analysis = Analysis(router, cache, inference, preprocessor, telemetry, keep_tensors=settings.keep_tensors)
+    explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
     door = Door(_authenticator(settings), ledger)
 
     servicer = CardioMeshServicer(
         analysis,
         explaining,
-        LongAnalysis(catalogue, inference, preprocessor),
+        LongAnalysis(router, inference, preprocessor),
         catalogue,
+        router,
         batch_items=settings.batch_items,
         item_seconds=settings.default_deadline_s,
     )
@@ -116,7 +137,8 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         server.add_generic_rpc_handlers((PassThrough(triton, catalogue),))
 
     async def probe() -> Sequence[str]:
-        missing = list(await catalogue.refresh())
+        served, routed = await asyncio.gather(catalogue.refresh(), router.refresh())
+        missing = [*served, *routed]
         # The explainer and the cache may be away: analyses go on without them.
         if preprocessor.channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
             missing.append("preprocessor")

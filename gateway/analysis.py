@@ -1,14 +1,11 @@
-"""The straight way of one analysis: cache → prepare → infer → findings → keep. Knows no transport."""
+"""The straight way of one analysis: choose → cache → prepare → infer → findings → keep. Knows no transport."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-import time
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from google.protobuf.message import Message
 
@@ -21,15 +18,16 @@ from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
 from gateway.backend import Backend
 from gateway.cache import ResultCache, cache_key
-from gateway.catalogue import Catalogue, Model
 from gateway.door import current_call
 from gateway.findings import findings
 from gateway.flights import Flights
 from gateway.inference import Inference
+from gateway.recordings import checked, digest_of
+from gateway.routing import Choice, ModelFailed, Router, Wanted, answering
+from gateway.stopwatch import Stopwatch
 
 __all__ = ["Analysis"]
 
-MAX_SUBJECT_REF: Final = 128
 Prepared = preprocessor_pb2.PrepareResponse
 Answer = gateway_pb2.AnalyzeResponse
 
@@ -42,39 +40,12 @@ class _Wish:
     measurements: bool = False
 
 
-class _Stopwatch:
-    """Collects the time of each hop of one call."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._hops: list[types_pb2.HopTiming] = []
-
-    @contextmanager
-    def hop(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._hops.append(types_pb2.HopTiming(hop=name, milliseconds=(time.perf_counter() - started) * 1e3))
-
-    def timing(self) -> types_pb2.Timing:
-        return types_pb2.Timing(total_milliseconds=(time.perf_counter() - self._started) * 1e3, hops=self._hops)
-
-
-def _recording_digest(recording: types_pb2.Recording) -> str:
-    """sha256 over all that the preprocessor sees: the same request again needs no second decoding."""
-    seen = types_pb2.Recording()
-    seen.CopyFrom(recording)
-    seen.subject_ref = ""
-    return hashlib.sha256(seen.SerializeToString(deterministic=True)).hexdigest()
-
-
 class Analysis:
     """Answers Analyze and GetResult, each tenant on its own."""
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        router: Router,
         cache: ResultCache,
         inference: Inference,
         preprocessor: Backend,
@@ -82,7 +53,7 @@ class Analysis:
         *,
         keep_tensors: bool,
     ) -> None:
-        self._catalogue = catalogue
+        self._router = router
         self._cache = cache
         self._inference = inference
         self._flights: Flights[Answer] = Flights()
@@ -90,79 +61,95 @@ class Analysis:
         self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(
             preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).Prepare
         )
+        self._telemetry = telemetry
         self._keep_tensors = keep_tensors
 
     async def analyze(self, request: gateway_pb2.AnalyzeRequest) -> Answer:
         """The answer to one recording; raises the typed error of whichever part could not do its share."""
-        watch = _Stopwatch()
-        recording = _recording(request.recording)
-        model = self._catalogue.resolve(request.model, request.model_version)
+        watch = Stopwatch()
+        recording = checked(request.recording)
+        digest = digest_of(recording)
         wish = _Wish(request.include_signal, request.measure)
-        if request.bypass_cache:
-            answer = await self._answer_afresh(recording, wish, model, watch)
-        else:
-            prepared_key = self._prepared_key(recording, wish, model)
-
-            def compute() -> Awaitable[Answer]:
-                return self._answer(recording, prepared_key, wish, model, watch)
-
-            if wish.signal:  # too large to share
-                answer = await compute()
-            else:
-                shared, mine = await self._flights.share(f"{prepared_key}:{model.card.digest}", compute)
-                answer = Answer()
-                answer.CopyFrom(shared)
-                answer.from_cache = shared.from_cache or not mine
+        choice = self._router.choose(Wanted.of(request), current_call().tenant, digest)
+        answer: Answer | None = None
+        while answer is None:
+            try:
+                answer = await self._answer(recording, digest, wish, choice, request.bypass_cache, watch)
+            except ModelFailed as failed:
+                instead = await self._router.instead(choice)
+                if instead is None:
+                    raise failed.cause from failed
+                choice = instead
+        choice.disclose(answer)
+        self._telemetry.count("routed_requests", choice.labels)
         answer.timing.CopyFrom(watch.timing())
         await current_call().answered(answer, recording.subject_ref)
         return answer
 
-    async def _answer_afresh(
-        self, recording: types_pb2.Recording, wish: _Wish, model: Model, watch: _Stopwatch
-    ) -> Answer:
-        """Prepared and computed, with nothing read from the cache and nothing kept."""
-        prepared = await self._prepared(recording, wish, model.card, watch)
-        return _complete(await self._computed(prepared, model, watch), prepared)
-
     async def _answer(
-        self, recording: types_pb2.Recording, prepared_key: str, wish: _Wish, model: Model, watch: _Stopwatch
+        self, recording: types_pb2.Recording, digest: str, wish: _Wish, choice: Choice, afresh: bool, watch: Stopwatch
     ) -> Answer:
-        """The same, with the cache asked before each step and told afterwards."""
+        """One model's answer, this caller's own copy: computed, kept from earlier, or shared with who asks the same."""
+        card = choice.model.card
+        if afresh:  # nothing is read from the cache, and nothing kept
+            prepared = await self._prepared(recording, wish, card, watch)
+            return _complete(await self._computed(prepared, choice, watch), prepared)
+        prepared_key = self._prepared_key(digest, wish, card)
+
+        def compute() -> Awaitable[Answer]:
+            return self._answer_once(recording, prepared_key, wish, choice, watch)
+
+        if wish.signal:  # too large to share
+            return await compute()
+        shared, mine = await self._flights.share(f"{prepared_key}:{card.digest}", compute)
+        answer = Answer()
+        answer.CopyFrom(shared)
+        answer.from_cache = shared.from_cache or not mine
+        return answer
+
+    async def _answer_once(
+        self, recording: types_pb2.Recording, prepared_key: str, wish: _Wish, choice: Choice, watch: Stopwatch
+    ) -> Answer:
+        """The cache is asked before each step and told afterwards."""
+        card = choice.model.card
         prepared = None
         if not wish.signal:  # signals are not kept
             with watch.hop("cache"):
                 prepared = await self._cache.get(prepared_key, Prepared)
         if prepared is None:
-            prepared = await self._prepared(recording, wish, model.card, watch)
-        result_key = self._result_key(prepared, model)
+            prepared = await self._prepared(recording, wish, card, watch)
+        result_key = self._result_key(prepared, card)
         with watch.hop("cache"):
             earlier = await self._cache.get(result_key, Answer)
         if earlier is None and not prepared.tensor:  # the preparation was remembered, the result was not
-            prepared = await self._prepared(recording, wish, model.card, watch)
-        answer = _complete(earlier or await self._computed(prepared, model, watch), prepared)
+            prepared = await self._prepared(recording, wish, card, watch)
+        answer = _complete(earlier or await self._computed(prepared, choice, watch), prepared)
         if prepared.tensor:  # something was done that can be spared the next time
-            kept_answer, kept_preparation = Answer(), Prepared()
-            kept_answer.CopyFrom(answer)
-            kept_answer.ClearField("signal")
-            kept_preparation.CopyFrom(prepared)
-            kept_preparation.ClearField("tensor")
-            kept_preparation.ClearField("signal")
-            entries: dict[str, Message] = {
-                prepared_key: kept_preparation,
-                result_key: kept_answer,
-                self._id_key(answer.result_id): kept_answer,
-            }
-            if self._keep_tensors:
-                kept_tensor = Prepared()
-                kept_tensor.CopyFrom(prepared)
-                kept_tensor.ClearField("signal")
-                entries[self._tensor_key(answer.result_id)] = kept_tensor
             with watch.hop("cache"):
-                await self._cache.put(entries)
+                await self._keep(prepared_key, result_key, answer, prepared)
         answer.from_cache = earlier is not None
         return answer
 
-    async def prepare_again(self, request: gateway_pb2.ExplainRequest, model: Model, measure: bool) -> Prepared:
+    async def _keep(self, prepared_key: str, result_key: str, answer: Answer, prepared: Prepared) -> None:
+        kept_answer, kept_preparation = Answer(), Prepared()
+        kept_answer.CopyFrom(answer)
+        kept_answer.ClearField("signal")
+        kept_preparation.CopyFrom(prepared)
+        kept_preparation.ClearField("tensor")
+        kept_preparation.ClearField("signal")
+        entries: dict[str, Message] = {
+            prepared_key: kept_preparation,
+            result_key: kept_answer,
+            self._id_key(answer.result_id): kept_answer,
+        }
+        if self._keep_tensors:
+            kept_tensor = Prepared()
+            kept_tensor.CopyFrom(prepared)
+            kept_tensor.ClearField("signal")
+            entries[self._tensor_key(answer.result_id)] = kept_tensor
+        await self._cache.put(entries)
+
+    async def prepare_again(self, request: gateway_pb2.ExplainRequest, choice: Choice, measure: bool) -> Prepared:
         """What is explained: the recording of the request, or the one kept with its result."""
         if request.recording.WhichOneof("content") is None and request.result_id:
             kept = await self._cache.get(self._tensor_key(request.result_id), Prepared)
@@ -171,15 +158,21 @@ class Analysis:
                     "recording", "send it again: this result's was not kept (CARDIOMESH_KEEP_TENSORS)", "MISSING"
                 )
             return kept
-        recording = _recording(request.recording)
-        return await self._prepared(recording, _Wish(measurements=measure), model.card, _Stopwatch())
+        try:
+            return await self._prepared(
+                checked(request.recording), _Wish(measurements=measure), choice.model.card, Stopwatch()
+            )
+        except ModelFailed as failed:
+            raise failed.cause from failed
 
-    async def predicted(self, prepared: Prepared, model: Model) -> Sequence[types_pb2.Finding]:
+    async def predicted(self, prepared: Prepared, choice: Choice) -> Sequence[types_pb2.Finding]:
         """What the rules are held against; nothing where Triton is away, because rules need no model."""
         try:
-            return (await self._computed(prepared, model, _Stopwatch())).findings
-        except Unavailable:
-            return ()
+            return (await self._computed(prepared, choice, Stopwatch())).findings
+        except ModelFailed as failed:
+            if isinstance(failed.cause, Unavailable):
+                return ()
+            raise failed.cause from failed
 
     async def result(self, result_id: str) -> gateway_pb2.GetResultResponse:
         """An earlier answer, while it is kept."""
@@ -194,7 +187,7 @@ class Analysis:
         return gateway_pb2.GetResultResponse(result=answer)
 
     async def _prepared(
-        self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard, watch: _Stopwatch
+        self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard, watch: Stopwatch
     ) -> Prepared:
         onward = preprocessor_pb2.PrepareRequest(
             recording=recording,
@@ -205,15 +198,19 @@ class Analysis:
         onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
         with watch.hop("preprocessor"):
             prepared = await self._preprocessor.idempotent(self._prepare, onward)
+        self._router.preprocessing = prepared.preprocessing_version
         if prepared.preprocessing_version != card.input.preprocessing_version:
-            raise CardioMeshError(
-                f"{card.name} version {card.version} was trained with preprocessing "
-                f"{card.input.preprocessing_version}, but {prepared.preprocessing_version} is running"
+            raise ModelFailed(
+                CardioMeshError(
+                    f"{card.name} version {card.version} was trained with preprocessing "
+                    f"{card.input.preprocessing_version}, but {prepared.preprocessing_version} is running"
+                )
             )
         return prepared
 
-    async def _computed(self, prepared: Prepared, model: Model, watch: _Stopwatch) -> Answer:
-        with watch.hop("triton"):
+    async def _computed(self, prepared: Prepared, choice: Choice, watch: Stopwatch) -> Answer:
+        model = choice.model
+        with watch.hop("triton"), answering():
             logits = await self._inference.logits(model.card, prepared.tensor, len(prepared.window_starts))
         answer = Answer(
             result_id=secrets.token_hex(16),
@@ -225,22 +222,22 @@ class Analysis:
             window_starts=prepared.window_starts,
         )
         answer.computed_at.GetCurrentTime()
+        choice.disclose(answer)
         return answer
 
-    def _prepared_key(self, recording: types_pb2.Recording, wish: _Wish, model: Model) -> str:
+    def _prepared_key(self, digest: str, wish: _Wish, card: ModelCard) -> str:
         # What one model's card lets pass is not prepared for another.
-        kind = ("measured" if wish.measurements else "prep") + "".join(sorted(model.card.input.may_miss))
-        version = model.card.input.preprocessing_version
-        return cache_key(current_call().tenant, kind, version, _recording_digest(recording))
+        kind = ("measured" if wish.measurements else "prep") + "".join(sorted(card.input.may_miss))
+        return cache_key(current_call().tenant, kind, card.input.preprocessing_version, digest)
 
-    def _result_key(self, prepared: Prepared, model: Model) -> str:
+    def _result_key(self, prepared: Prepared, card: ModelCard) -> str:
         return cache_key(
             current_call().tenant,
             "result",
             prepared.preprocessing_version,
-            model.card.name,
-            model.card.version,
-            model.card.digest,
+            card.name,
+            card.version,
+            card.digest,
             prepared.signal_hash,
         )
 
@@ -260,11 +257,3 @@ def _complete(answer: Answer, prepared: Prepared) -> Answer:
     if prepared.HasField("signal"):
         answer.signal.CopyFrom(prepared.signal)
     return answer
-
-
-def _recording(recording: types_pb2.Recording) -> types_pb2.Recording:
-    if recording.WhichOneof("content") is None:
-        raise InvalidRequest.field("recording", "send a signal or a file", "MISSING")
-    if len(recording.subject_ref) > MAX_SUBJECT_REF:
-        raise InvalidRequest.field("recording.subject_ref", f"is longer than {MAX_SUBJECT_REF} characters", "TOO_LONG")
-    return recording

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Catalogue:
         self._cards = CardStore(repository)
         self._triton = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         self._default = default_model
-        self._models: dict[tuple[str, int], Model] = {}
+        self._know({})
         self._broken: set[tuple[str, int]] = set()
 
     async def refresh(self) -> Sequence[str]:
@@ -52,7 +52,7 @@ class Catalogue:
                 service_pb2.RepositoryIndexRequest(), timeout=_LOOK_TIMEOUT_S, wait_for_ready=False
             )
         except grpc.RpcError:
-            self._models = {key: Model(model.card, ready=False) for key, model in self._models.items()}
+            self._know({key: Model(model.card, ready=False) for key, model in self._models.items()})
             return ["triton"]
         served = {(m.name, int(m.version)): m.state == "READY" for m in index.models if m.version.isdigit()}
         models = {}
@@ -60,11 +60,15 @@ class Catalogue:
             card = self._card(name, version)
             if card is not None:
                 models[name, version] = Model(card, ready)
-        self._models = models
-        if not any(model.ready for model in self._of(self._default)):
+        self._know(models)
+        if not any(model.ready for model in self.versions(self._default)):
             log.warning("the default model is not served", extra={"model": self._default})
         # Requests may name a model: one that answers is enough to be ready.
         return [] if any(model.ready for model in models.values()) else ["models"]
+
+    def _know(self, models: Mapping[tuple[str, int], Model]) -> None:
+        self._models = dict(sorted(models.items()))
+        self._by_name = {name: [m for m in self._models.values() if m.card.name == name] for name, _ in self._models}
 
     def _card(self, name: str, version: int) -> ModelCard | None:
         try:
@@ -79,13 +83,18 @@ class Catalogue:
             return None
         return card
 
-    def _of(self, name: str) -> list[Model]:
-        return [model for (known, _), model in sorted(self._models.items()) if known == name]
+    def versions(self, name: str) -> list[Model]:
+        """Every version of a model that Triton knows, ready or not, oldest first."""
+        return self._by_name.get(name, [])
+
+    def find(self, name: str, version: int) -> Model | None:
+        """One version, ready or not."""
+        return self._models.get((name, version))
 
     def resolve(self, name: str, version: int) -> Model:
-        """The model of a request; empty name is the default, version 0 the newest that is ready."""
+        """The model by its name; empty is the default, version 0 the newest that is ready."""
         wanted = name or self._default
-        versions = self._of(wanted)
+        versions = self.versions(wanted)
         if not versions:
             if not self._models:
                 raise Unavailable("triton has not been reached yet; no model is known")
@@ -97,16 +106,12 @@ class Catalogue:
                 there = ", ".join(str(m.card.version) for m in versions)
                 raise NotFound(f"model {wanted!r} has no version {version}; there are: {there}")
             return exact
-        return _newest(versions)
-
-    def answers_by_default(self, model: Model) -> bool:
-        """Whether requests that name neither model nor version go to this version."""
-        versions = self._of(self._default)
-        return bool(versions) and _newest(versions) is model
+        ready = [model for model in versions if model.ready]
+        return (ready or versions)[-1]
 
     def all(self) -> Iterable[Model]:
         """Every served version that has a card, by name and version."""
-        return [model for _, model in sorted(self._models.items())]
+        return self._models.values()
 
     def graphs(self) -> frozenset[str]:
         """Names that may be asked for by KServe v2: the published models and the graphs that explain them."""
@@ -116,9 +121,3 @@ class Catalogue:
     def card_bytes(self, model: Model) -> bytes:
         """The card's file, byte for byte."""
         return self._cards.path(model.card.name, model.card.version).read_bytes()
-
-
-def _newest(versions: Sequence[Model]) -> Model:
-    """The newest version that is ready; where none is, the newest."""
-    ready = [model for model in versions if model.ready]
-    return (ready or versions)[-1]

@@ -12,7 +12,10 @@ from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, Overloaded, ResultMismatch, Unavailable
 from gateway.analysis import Analysis
 from gateway.backend import Backend
-from gateway.catalogue import Catalogue, Model
+from gateway.catalogue import Model
+from gateway.door import current_call
+from gateway.recordings import digest_of
+from gateway.routing import Router, Wanted
 
 __all__ = ["Explaining"]
 
@@ -26,13 +29,13 @@ class Explaining:
     def __init__(
         self,
         analysis: Analysis,
-        catalogue: Catalogue,
+        router: Router,
         explainer: Backend,
         *,
         at_once: int,
     ) -> None:
         self._analysis = analysis
-        self._catalogue = catalogue
+        self._router = router
         self._explain: Hop[explainer_pb2.ExplainRequest, Part] = explainer.hop(
             explainer_pb2_grpc.ExplainerStub(explainer.channel).Explain
         )
@@ -62,10 +65,12 @@ class Explaining:
             earlier = (await self._analysis.result(request.result_id)).result
             if name in ("", earlier.model.name):  # another model's versions are numbered on their own
                 name, version = earlier.model.name, version or earlier.model.version
-        model = self._catalogue.resolve(name, version)
+        wanted = Wanted(name, version)
+        choice = self._router.choose(wanted, current_call().tenant, digest_of(request.recording))
+        model = choice.model
         _known(request.finding_codes, model)
         with_rules = not request.methods or explainer_pb2.METHOD_RULES in request.methods
-        prepared = await self._analysis.prepare_again(request, model, with_rules)
+        prepared = await self._analysis.prepare_again(request, choice, with_rules)
         if earlier is not None and (earlier.tensor_hash, earlier.model) != (prepared.tensor_hash, model.ref):
             raise ResultMismatch("the result was computed on another recording or by another model")
         onward = explainer_pb2.ExplainRequest(
@@ -81,7 +86,7 @@ class Explaining:
             onward.measurements.extend(prepared.measurements)
             onward.patient.CopyFrom(prepared.recording.patient)
             onward.quality.CopyFrom(prepared.quality)
-            onward.findings.extend(earlier.findings if earlier else await self._analysis.predicted(prepared, model))
+            onward.findings.extend(earlier.findings if earlier else await self._analysis.predicted(prepared, choice))
         return onward
 
     async def _parts(self, onward: explainer_pb2.ExplainRequest) -> AsyncIterator[Part]:

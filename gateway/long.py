@@ -14,11 +14,12 @@ from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded, Unavailable
 from gateway.backend import Backend
-from gateway.catalogue import Catalogue, Model
+from gateway.catalogue import Model
 from gateway.door import current_call
 from gateway.findings import findings
 from gateway.inference import Inference
 from gateway.long_summary import Summary
+from gateway.routing import Router
 
 __all__ = ["LongAnalysis"]
 
@@ -30,8 +31,8 @@ _PAUSES_S: Final = (0.5, 2.0, 5.0, 10.0)
 class LongAnalysis:
     """Answers AnalyzeLong. Nothing of it is cached: a tape is not sent twice, and its windows would fill the cache."""
 
-    def __init__(self, catalogue: Catalogue, inference: Inference, preprocessor: Backend) -> None:
-        self._catalogue = catalogue
+    def __init__(self, router: Router, inference: Inference, preprocessor: Backend) -> None:
+        self._router = router
         self._inference = inference
         self._preprocessor = preprocessor
         self._prepare: Hop[AsyncIterator[preprocessor_pb2.PrepareLongRequest], preprocessor_pb2.PrepareLongResponse] = (
@@ -45,7 +46,7 @@ class LongAnalysis:
             raise _out_of_order()
         start = first.start
         # The very version that answers first answers to the end, also when a newer one is published meanwhile.
-        model = self._catalogue.resolve(start.model, start.model_version)
+        model = self._router.stable(start.model, start.model_version)
         current_call().model = model.card.name
         refused: list[CardioMeshError] = []
         summary = Summary(model.card)

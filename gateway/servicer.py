@@ -16,6 +16,7 @@ from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.explaining import Explaining
 from gateway.long import LongAnalysis
+from gateway.routing import Router
 
 __all__ = ["CardioMeshServicer"]
 
@@ -31,6 +32,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         explaining: Explaining,
         long: LongAnalysis,
         catalogue: Catalogue,
+        router: Router,
         *,
         batch_items: int,
         item_seconds: float,
@@ -39,6 +41,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self._explaining = explaining
         self._long = long
         self._catalogue = catalogue
+        self._router = router
         self._batch_items = batch_items
         self._item_seconds = item_seconds
 
@@ -95,7 +98,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
                     description=model.card.description,
                     parameters=model.card.architecture.parameters,
                     finding_codes=[statement.code for statement in model.card.statements],
-                    is_default=self._catalogue.answers_by_default(model),
+                    is_default=self._router.answers_by_default(model),
                     ready=model.ready,
                 )
                 for model in self._catalogue.all()
@@ -106,5 +109,5 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self, request: gateway_pb2.GetModelCardRequest, context: Context[Any, Any]
     ) -> gateway_pb2.GetModelCardResponse:
         """One model's card."""
-        model = self._catalogue.resolve(request.model, request.model_version)
+        model = self._router.stable(request.model, request.model_version)
         return gateway_pb2.GetModelCardResponse(model=model.ref, card_json=self._catalogue.card_bytes(model))

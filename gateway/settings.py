@@ -26,6 +26,17 @@ class GatewaySettings(ServiceSettings):
         Path("model_repository"), description="Folder whose model cards are read; the one Triton serves."
     )
     default_model: str = Field("hybrid_mobile", description="Model that answers when a request names none.")
+    mode_fast: str = Field("edge_optimized", description="Model that inference_mode FAST stands for.")
+    mode_accurate: str = Field("ensemble", description="Model that inference_mode ACCURATE stands for.")
+    fallback: tuple[str, ...] = Field(
+        ("ensemble", "hybrid_full", "hybrid_mobile", "edge_optimized"),
+        description="Models that stand in for each other, the dearest first, as JSON: for one that is away the next "
+        "cheaper answers, then the next dearer; every such answer says so.",
+    )
+    routes_file: Path | None = Field(
+        None,
+        description="File of the routing table where there is no store; without it the table ends with the process.",
+    )
     batch_items: int = Field(8, ge=1, description="Items of one AnalyzeBatch stream that are worked on at once.")
     redis_url: str | None = Field(None, description="redis:// or rediss:// URL of the result cache; none: no cache.")
     cache_ttl_s: int = Field(3600, ge=1, description="Seconds that a result is kept.")

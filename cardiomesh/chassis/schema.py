@@ -22,6 +22,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "cardiomesh.hop": "the part of the mesh that was called",
     "cardiomesh.model": "model name as published",
     "cardiomesh.model_version": "model version as published",
+    "cardiomesh.arm": "why a model sees a recording: pinned, stable, canary, fallback, shadow or reference",
     "cardiomesh.preprocessing_version": "version of the conditioning",
     "cardiomesh.format": "container format of the recording",
     "cardiomesh.windows": "number of ten-second windows",
@@ -88,6 +89,12 @@ METRICS: Final[dict[str, MetricSpec]] = {
         "Duration of one inference as the gateway saw it.",
         ("cardiomesh.model",),
         _LATENCY_MS,
+    ),
+    "routed_requests": MetricSpec(
+        "counter",
+        "{recording}",
+        "Recordings that a model version answered, and why it was this one.",
+        ("cardiomesh.model", "cardiomesh.model_version", "cardiomesh.arm"),
     ),
     "cache_lookups": MetricSpec("counter", "{lookup}", "Cache look-ups by outcome.", ("cardiomesh.cache",)),
     "audit_commit_duration": MetricSpec(

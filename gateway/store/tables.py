@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["answers", "audit", "audit_ends", "metadata", "studies", "subjects"]
+__all__ = ["answers", "audit", "audit_ends", "metadata", "routes", "studies", "subjects"]
 
 metadata = MetaData()
 #: SQLite counts rows in its own kind of integer only.
@@ -77,3 +77,6 @@ audit_ends = Table(
     Column("mac", String(64), nullable=False),
     Column("proof", String(64), nullable=False),  # under the same key, so that an end cannot be moved; empty at first
 )
+
+#: Where the requests of each public model name go; the body is ``gateway/routing/routes.py``'s.
+routes = Table("routes", metadata, Column("name", String(128), primary_key=True), Column("body", Text, nullable=False))

@@ -4,6 +4,7 @@ isort:skip_file
 The one door of the mesh."""
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2 as _explainer_pb2
+from cardiomesh._proto.gateway.v1 import routing_pb2 as _routing_pb2
 from cardiomesh._proto.types.v1 import types_pb2 as _types_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -162,19 +163,25 @@ class AnalyzeRequest(_message.Message):
     BYPASS_CACHE_FIELD_NUMBER: _builtins.int
     INCLUDE_SIGNAL_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
+    INFERENCE_MODE_FIELD_NUMBER: _builtins.int
     SETTING_FIELD_NUMBER: _builtins.int
+    ALLOW_FALLBACK_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name; empty means the gateway's default."""
     model_version: _builtins.int
-    """Model version; 0 means the newest that is served."""
+    """Model version; 0 means the one that the routing table names, or the newest that is served where it names none."""
     bypass_cache: _builtins.bool
     """Compute afresh and leave the cache alone."""
     include_signal: _builtins.bool
     """Also return the decoded signal, for drawing."""
     measure: _builtins.bool
     """Also measure the recording: rate, intervals, axes, amplitudes."""
+    inference_mode: _routing_pb2.InferenceMode.ValueType
+    """What matters more, where no model is named; INVALID_ARGUMENT together with a model."""
     setting: _types_pb2.Setting.ValueType
     """Where the patient is seen; optional."""
+    allow_fallback: _builtins.bool
+    """Another model may answer when the named one cannot. Where no model is named, one always may; routing says so."""
     @_builtins.property
     def recording(self) -> _types_pb2.Recording:
         """The recording."""
@@ -188,11 +195,13 @@ class AnalyzeRequest(_message.Message):
         bypass_cache: _builtins.bool = ...,
         include_signal: _builtins.bool = ...,
         measure: _builtins.bool = ...,
+        inference_mode: _routing_pb2.InferenceMode.ValueType = ...,
         setting: _types_pb2.Setting.ValueType = ...,
+        allow_fallback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bypass_cache", b"bypass_cache", "include_signal", b"include_signal", "measure", b"measure", "model", b"model", "model_version", b"model_version", "recording", b"recording", "setting", b"setting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_fallback", b"allow_fallback", "bypass_cache", b"bypass_cache", "include_signal", b"include_signal", "inference_mode", b"inference_mode", "measure", b"measure", "model", b"model", "model_version", b"model_version", "recording", b"recording", "setting", b"setting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,6 +227,7 @@ class AnalyzeResponse(_message.Message):
     TIMING_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     MEASUREMENTS_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     NEAR_DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
@@ -267,6 +277,10 @@ class AnalyzeResponse(_message.Message):
         """What was measured; only when asked for."""
 
     @_builtins.property
+    def routing(self) -> _routing_pb2.Routing:
+        """How the model was chosen; absent where it is simply the one that was asked for, or the default."""
+
+    @_builtins.property
     def decision(self) -> Global___Decision:
         """What a human has to look at, and what first; absent where the decision layer is off."""
 
@@ -293,12 +307,13 @@ class AnalyzeResponse(_message.Message):
         timing: _types_pb2.Timing | None = ...,
         signal: _types_pb2.Signal | None = ...,
         measurements: _abc.Iterable[_types_pb2.Measurement] | None = ...,
+        routing: _routing_pb2.Routing | None = ...,
         decision: Global___Decision | None = ...,
         near_duplicate_of: Global___NearDuplicate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "quality", b"quality", "recording", b"recording", "signal", b"signal", "timing", b"timing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "quality", b"quality", "recording", b"recording", "routing", b"routing", "signal", b"signal", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "findings", b"findings", "from_cache", b"from_cache", "measurements", b"measurements", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "result_id", b"result_id", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "findings", b"findings", "from_cache", b"from_cache", "measurements", b"measurements", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "result_id", b"result_id", "routing", b"routing", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -492,7 +507,7 @@ class ExplainRequest(_message.Message):
     model: _builtins.str
     """Model name; empty means the gateway's default, or that of the result."""
     model_version: _builtins.int
-    """Model version; 0 means the newest that is served, or that of the result."""
+    """Model version; 0 means that of the result, or the one that Analyze would choose for this recording."""
     result_id: _builtins.str
     """The answer to explain: when given, FAILED_PRECONDITION unless recording and model are the answer's own."""
     budget_seconds: _builtins.float
@@ -656,7 +671,7 @@ class ModelSummary(_message.Message):
     parameters: _builtins.int
     """Trainable parameters."""
     is_default: _builtins.bool
-    """Whether requests that name no model go to it."""
+    """Whether requests that name no model go to it, a canary's share aside."""
     ready: _builtins.bool
     """Whether Triton says it is ready."""
     @_builtins.property
@@ -845,7 +860,9 @@ class AnalyzeLongStart(_message.Message):
     model: _builtins.str
     """Model name; empty means the gateway's default."""
     model_version: _builtins.int
-    """Model version; 0 means the newest that is served."""
+    """Model version; 0 means the one that the routing table names, or the newest that is served where it names none. No
+    canary and no other model answers on a tape.
+    """
     stride: _builtins.float
     """Seconds from one ten-second window to the next, at least 1; 0 means ten."""
     def __init__(
