@@ -149,6 +149,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
             if settings.store_migrate:
                 await migrate(ledger.engine)
             ledger.start()
+        await probe()  # the first call finds models and routes known
 
     async def close() -> None:
         if ledger is not None:

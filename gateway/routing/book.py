@@ -71,7 +71,7 @@ class FileBook:
             return {}
         except OSError as error:
             raise Unavailable("the file of routes cannot be read") from error
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             raise InvalidRequest.field("routes_file", f"{self._path}: does not hold routes", "MALFORMED") from error
 
     def _change(self, name: str, change: Change) -> Route:
@@ -82,7 +82,7 @@ class FileBook:
                 known[name] = change(known.get(name) or Route(name=name))
                 fresh = self._path.with_name(self._path.name + ".new")
                 with fresh.open("w") as stream:
-                    json.dump({key: route.model_dump() for key, route in known.items()}, stream)
+                    json.dump({key: route.model_dump(mode="json") for key, route in known.items()}, stream)
                     stream.flush()
                     os.fsync(stream.fileno())
                 fresh.replace(self._path)

@@ -33,7 +33,7 @@ class Arm(StrEnum):
     REFERENCE = "reference"
 
 
-_MODES: Final[Mapping[int, str]] = {
+_MODES: Final[Mapping[routing_pb2.InferenceMode.ValueType, str]] = {
     routing_pb2.INFERENCE_MODE_UNSPECIFIED: "",
     routing_pb2.INFERENCE_MODE_FAST: "fast",
     routing_pb2.INFERENCE_MODE_ACCURATE: "accurate",
@@ -122,7 +122,7 @@ class Choice:
             routing_pb2.Routing(
                 asked_model=wanted.model,
                 asked_version=wanted.version,
-                asked_mode=routing_pb2.InferenceMode.ValueType(mode),
+                asked_mode=mode,
                 intended=self.intended.ref,
                 answered_by=self.model.ref,
                 reason=reason,

@@ -36,7 +36,7 @@ class Router:
         self._modes = {mode: modes[mode] for mode in MODES}
         self._fallback = tuple(fallback)
         self._routes: Mapping[str, Route] | None = None
-        self._away = False
+        self._unread = False
         #: Canaries that this gateway has stopped, before the table says so, or while it cannot be written.
         self.suspended: set[tuple[str, int]] = set()
         #: The conditioning that runs, once the preprocessor has answered; another model than its own never answers.
@@ -51,11 +51,11 @@ class Router:
         """Read the table again; what is missing for calls to succeed. Once read, it is kept while the store is away."""
         try:
             self._routes = await self._book.read()
-            self._away = False
+            self._unread = False
         except Unavailable:
-            if not self._away:
+            if not self._unread:
                 log.warning("the routing table cannot be read; keeping the last one")
-            self._away = True
+            self._unread = True
         known = {(route.name, route.revision) for route in self.routes.values()}
         self.suspended &= known
         return [] if self._routes is not None else ["routes"]
@@ -92,7 +92,7 @@ class Router:
         if version:
             return self._catalogue.resolve(model, version)
         route = self._path(model or self._default)[-1]
-        return self._stable(route) or self._catalogue.resolve(route.name, 0)
+        return self._stable(route) or self._away(self._base(route))
 
     async def instead(self, failed: Choice) -> Choice | None:
         """The next to try after a model has failed; None where the failure is to be told.
@@ -186,9 +186,18 @@ class Router:
 
     def _missing(self, wanted: Wanted, base: Target, names: tuple[str, ...]) -> Choice:
         """What the table names cannot answer."""
-        known = self._catalogue.resolve(base.model, 0)  # NotFound for a name that nobody knows
-        nothing = Choice(wanted, known, Arm.STABLE, names, base)
-        return self._fallen(nothing) or nothing
+        newest = self._catalogue.resolve(base.model, 0)  # NotFound for a name that nobody knows
+        fallen = self._fallen(Choice(wanted, newest, Arm.FALLBACK, names, base))
+        return fallen or Choice(wanted, self._away(base), Arm.STABLE, names, base)
+
+    def _away(self, base: Target) -> Model:
+        """The very version that cannot answer: asked all the same, it says why."""
+        if not base.version:
+            return self._catalogue.resolve(base.model, 0)
+        model = self._catalogue.find(base.model, base.version)
+        if model is None:
+            raise Unavailable(f"{base} is to answer, and is not served")
+        return model
 
     def _fallen(self, failed: Choice) -> Choice | None:
         for model in self._others(failed.wanted, failed.intended):
