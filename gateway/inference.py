@@ -61,7 +61,7 @@ class Inference:
         )
         started = time.perf_counter()
         try:
-            answer = await self._triton.idempotent(self._infer, request, card.name)
+            answer = await self._triton.idempotent(self._infer, request, f"{card.name}:{card.version}")
         except (InvalidRequest, NotFound) as error:
             # Triton's complaint is about us or about its repository, never about the caller's recording.
             raise Unavailable(f"triton does not serve {card.name} version {card.version} as published") from error

@@ -11,6 +11,7 @@ import grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
+from cardiomesh.errors import Unsupported
 from gateway.analysis import Analysis
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
@@ -66,6 +67,12 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         async with aclosing(self._long.analyze(request_iterator)) as parts:
             async for part in parts:
                 yield part
+
+    def AnalyzeStream(
+        self, request_iterator: AsyncIterator[gateway_pb2.AnalyzeStreamRequest], context: Context[Any, Any]
+    ) -> AsyncIterator[gateway_pb2.AnalyzeStreamResponse]:
+        """Analyse a recording while it is made."""
+        raise Unsupported("live recordings are not offered yet")
 
     async def _batch_item(self, item: gateway_pb2.AnalyzeBatchRequest) -> gateway_pb2.AnalyzeBatchResponse:
         outcome = await outcome_of(item.item_id, lambda: self._analysis.analyze(item.request), self._item_seconds)
