@@ -23,6 +23,7 @@ from gateway.catalogue import Catalogue
 from gateway.door import Door
 from gateway.explaining import Explaining
 from gateway.http.api import HttpApi
+from gateway.http.document import add_documents
 from gateway.http.guard import guard
 from gateway.http.kserve import HttpPassThrough
 from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
@@ -130,6 +131,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     def routes(app: web.Application, calls: Calls) -> Sequence[Middleware]:
         HttpApi({"CardioMesh": servicer}).add_routes(app)
         http_kserve.add_routes(app)
+        add_documents(app)
         return (guard(door, calls),)
 
     def register(server: grpc.aio.Server) -> None:
