@@ -20,6 +20,7 @@ from gateway.analysis import Analysis
 from gateway.backend import Backend
 from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
+from gateway.decision import Decider, load_policy
 from gateway.door import Door
 from gateway.explaining import Explaining
 from gateway.http.api import HttpApi
@@ -113,7 +114,10 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     catalogue = Catalogue(settings.model_repository, triton.channel, settings.default_model)
     router = _router(settings, catalogue, ledger)
     inference = Inference(triton, telemetry)
-    analysis = Analysis(router, cache, inference, preprocessor, telemetry, keep_tensors=settings.keep_tensors)
+    decider = Decider(load_policy()) if settings.decision else None
+    analysis = Analysis(
+        router, cache, inference, preprocessor, telemetry, decider=decider, keep_tensors=settings.keep_tensors
+    )
     explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
     door = Door(_authenticator(settings), ledger)
 
