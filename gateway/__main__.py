@@ -97,10 +97,11 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
 
-    def backend(name: str, address: str) -> Backend:
-        return Backend(name, dial(address, tls), telemetry, cool_down_s=settings.backend_cool_down_s)
+    def backend(name: str, address: str, *, ours: bool = True) -> Backend:
+        channel = dial(address, tls, ping_idle=ours)
+        return Backend(name, channel, telemetry, cool_down_s=settings.backend_cool_down_s)
 
-    triton = backend("triton", settings.triton_address)
+    triton = backend("triton", settings.triton_address, ours=False)
     preprocessor = backend("preprocessor", settings.preprocessor_address)
     explainer = backend("explainer", settings.explainer_address)
     cache = ResultCache(
