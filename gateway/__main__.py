@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Sequence
 
 import grpc
@@ -20,15 +21,14 @@ from gateway.analysis import Analysis
 from gateway.backend import Backend
 from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
-from gateway.decision import Decider, load_policy
 from gateway.door import Door
 from gateway.explaining import Explaining
 from gateway.http.api import HttpApi
-from gateway.http.document import add_documents
 from gateway.http.guard import guard
 from gateway.http.kserve import HttpPassThrough
 from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
 from gateway.inference import Inference
+from gateway.live import LiveLimits, LiveStreams, TokenMint
 from gateway.long import LongAnalysis
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
@@ -61,6 +61,25 @@ def _authenticator(settings: GatewaySettings) -> Authenticator:
     if authenticator.closed:
         log.warning("closed: nobody can be authenticated; set CARDIOMESH_IDENTITIES or CARDIOMESH_JWKS")
     return authenticator
+
+
+def _mint(settings: GatewaySettings) -> TokenMint:
+    if settings.store_key is not None:
+        return TokenMint(LedgerKeys.read(settings.store_key).tokens, settings.live_resume_s)
+    log.warning("live recordings are taken up again by this process only: there is no CARDIOMESH_STORE_KEY to share")
+    return TokenMint(secrets.token_bytes(32), settings.live_resume_s)
+
+
+def _live(settings: GatewaySettings, analysis: Analysis, router: Router, telemetry: Telemetry) -> LiveStreams:
+    limits = LiveLimits(
+        streams=settings.live_streams,
+        tenant_streams=settings.live_tenant_streams,
+        windows_at_once=settings.live_windows_at_once,
+        behind_s=settings.live_behind_s,
+        idle_s=settings.live_idle_s,
+        window_s=settings.default_deadline_s,
+    )
+    return LiveStreams(analysis, router.stable, _mint(settings), telemetry, limits)
 
 
 def _ledger(settings: GatewaySettings, telemetry: Telemetry) -> Ledger | None:
@@ -97,11 +116,10 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
 
-    def backend(name: str, address: str, *, ours: bool = True) -> Backend:
-        channel = dial(address, tls, ping_idle=ours)
-        return Backend(name, channel, telemetry, cool_down_s=settings.backend_cool_down_s)
+    def backend(name: str, address: str) -> Backend:
+        return Backend(name, dial(address, tls), telemetry, cool_down_s=settings.backend_cool_down_s)
 
-    triton = backend("triton", settings.triton_address, ours=False)
+    triton = backend("triton", settings.triton_address)
     preprocessor = backend("preprocessor", settings.preprocessor_address)
     explainer = backend("explainer", settings.explainer_address)
     cache = ResultCache(
@@ -115,17 +133,16 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     catalogue = Catalogue(settings.model_repository, triton.channel, settings.default_model)
     router = _router(settings, catalogue, ledger)
     inference = Inference(triton, telemetry)
-    decider = Decider(load_policy()) if settings.decision else None
-    analysis = Analysis(
-        router, cache, inference, preprocessor, telemetry, decider=decider, keep_tensors=settings.keep_tensors
-    )
+    analysis = Analysis(router, cache, inference, preprocessor, telemetry, keep_tensors=settings.keep_tensors)
     explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
     door = Door(_authenticator(settings), ledger)
 
+    live = _live(settings, analysis, router, telemetry)
     servicer = CardioMeshServicer(
         analysis,
         explaining,
         LongAnalysis(router, inference, preprocessor),
+        live,
         catalogue,
         router,
         batch_items=settings.batch_items,
@@ -136,7 +153,6 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     def routes(app: web.Application, calls: Calls) -> Sequence[Middleware]:
         HttpApi({"CardioMesh": servicer}).add_routes(app)
         http_kserve.add_routes(app)
-        add_documents(app)
         return (guard(door, calls),)
 
     def register(server: grpc.aio.Server) -> None:
@@ -174,6 +190,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         routes=routes,
         door=door.enter,
         start=start,
+        drain=live.drain,
         close=close,
     )
 

@@ -11,11 +11,11 @@ import grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
-from cardiomesh.errors import Unsupported
 from gateway.analysis import Analysis
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.explaining import Explaining
+from gateway.live import LiveStreams
 from gateway.long import LongAnalysis
 from gateway.routing import Router
 
@@ -32,6 +32,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         analysis: Analysis,
         explaining: Explaining,
         long: LongAnalysis,
+        live: LiveStreams,
         catalogue: Catalogue,
         router: Router,
         *,
@@ -41,6 +42,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self._analysis = analysis
         self._explaining = explaining
         self._long = long
+        self._live = live
         self._catalogue = catalogue
         self._router = router
         self._batch_items = batch_items
@@ -68,11 +70,13 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
             async for part in parts:
                 yield part
 
-    def AnalyzeStream(
+    async def AnalyzeStream(
         self, request_iterator: AsyncIterator[gateway_pb2.AnalyzeStreamRequest], context: Context[Any, Any]
     ) -> AsyncIterator[gateway_pb2.AnalyzeStreamResponse]:
-        """Analyse a recording while it is made."""
-        raise Unsupported("live recordings are not offered yet")
+        """Analyse leads while they are recorded."""
+        async with aclosing(self._live.stream(request_iterator)) as parts:
+            async for part in parts:
+                yield part
 
     async def _batch_item(self, item: gateway_pb2.AnalyzeBatchRequest) -> gateway_pb2.AnalyzeBatchResponse:
         outcome = await outcome_of(item.item_id, lambda: self._analysis.analyze(item.request), self._item_seconds)

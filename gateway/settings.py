@@ -37,9 +37,6 @@ class GatewaySettings(ServiceSettings):
         None,
         description="File of the routing table where there is no store; without it the table ends with the process.",
     )
-    decision: bool = Field(
-        True, description="Move thresholds by the documented policy; say what a human must read, and what first."
-    )
     batch_items: int = Field(8, ge=1, description="Items of one AnalyzeBatch stream that are worked on at once.")
     redis_url: str | None = Field(None, description="redis:// or rediss:// URL of the result cache; none: no cache.")
     cache_ttl_s: int = Field(3600, ge=1, description="Seconds that a result is kept.")
@@ -67,6 +64,18 @@ class GatewaySettings(ServiceSettings):
         1.0, gt=0, description="Seconds between two tries of a part of the mesh that does not answer."
     )
     explanations_at_once: int = Field(8, ge=1, description="Explanations under way before new ones are refused.")
+    live_streams: int = Field(64, ge=1, description="Live recordings analysed at once before new ones are refused.")
+    live_tenant_streams: int = Field(32, ge=1, description="The same for one tenant.")
+    live_windows_at_once: int = Field(2, ge=1, description="Windows of one live recording that are worked on at once.")
+    live_behind_s: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds of signal that wait for their analysis before the sender has to, or windows go.",
+    )
+    live_idle_s: float = Field(60.0, gt=0, description="Seconds without samples after which a live recording ends.")
+    live_resume_s: float = Field(
+        900.0, gt=0, description="Seconds that a broken stream can be taken up again after its last answer."
+    )
     identities: Path | None = Field(None, description="File of hashed API keys and known client certificates.")
     jwks: str | None = Field(None, description="https:// URL or file of the key set that signs bearer tokens.")
     jwt_issuer: str | None = Field(None, description="Issuer that a bearer token must name.")

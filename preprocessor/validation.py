@@ -109,7 +109,7 @@ def check_fitness(quality: Quality) -> None:
     """Refuse amplitudes that no heart has, and a recording whose grade is REJECT, with the reason per lead."""
     absurd = absurd_amplitude(quality)
     if absurd is not None:
-        _refuse([FieldViolation(f"{_FIELD}.amplitude", absurd, "ABSURD_AMPLITUDE")])
+        _refuse([absurd])
     if quality.grade is not Grade.REJECT:
         return
     violations = [
@@ -123,14 +123,18 @@ def check_fitness(quality: Quality) -> None:
     _refuse(violations)
 
 
-def absurd_amplitude(quality: Quality) -> str | None:
+def absurd_amplitude(quality: Quality) -> FieldViolation | None:
     """What is wrong with beats that are everywhere far too high or too low: the unit or scale cannot be right."""
+    field = f"{_FIELD}.amplitude"
     amplitudes = sorted(lead.amplitude for lead in quality.leads)
     middle, highest = amplitudes[len(amplitudes) // 2], amplitudes[-1]
     if middle > MAX_AMPLITUDE:
-        return f"beats of {middle:.3g} mV; the unit or scale is wrong"
+        return FieldViolation(field, f"beats of {middle:.3g} mV; the unit or scale is wrong", "ABSURD_AMPLITUDE")
     if highest < FLAT_AMPLITUDE:
-        return f"no lead exceeds {highest:.2g} mV; nothing was recorded, or the unit or scale is wrong"
+        # Asystole looks like this, too: whoever watches a patient must be able to tell it from other refusals.
+        return FieldViolation(
+            field, f"no lead exceeds {highest:.2g} mV; nothing was recorded, or the unit or scale is wrong", "NO_SIGNAL"
+        )
     return None
 
 

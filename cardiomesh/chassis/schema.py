@@ -30,6 +30,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "cardiomesh.cache": "hit, miss, bypass or unavailable",
     "cardiomesh.finding": "statement code that was explained",
     "cardiomesh.method": "explanation method",
+    "cardiomesh.outcome": "of a live window: answered, refused, behind or gap",
     "http.route": "route template of the HTTP port",
     "http.status_code": "numeric HTTP status",
 }
@@ -106,6 +107,14 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "recordings": MetricSpec(
         "counter", "{recording}", "Recordings prepared.", ("cardiomesh.format", "cardiomesh.quality_grade")
     ),
+    "live_streams": MetricSpec("gauge", "{stream}", "Live recordings being analysed now."),
+    "live_windows": MetricSpec(
+        "counter", "{window}", "Windows of live recordings by what became of them.", ("cardiomesh.outcome",)
+    ),
+    "live_delay": MetricSpec(
+        "histogram", "ms", "From a live window's last sample to its answer on the wire.", (), _LATENCY_MS
+    ),
+    "live_alarms": MetricSpec("counter", "{alarm}", "Alarms raised on live recordings.", ("cardiomesh.finding",)),
     "explanations": MetricSpec(
         "counter", "{part}", "Parts of explanations given.", ("cardiomesh.method", "cardiomesh.model")
     ),

@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -28,7 +29,6 @@ from cardiomesh.chassis.logs import configure_logs
 from cardiomesh.chassis.settings import ServiceSettings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import channel_options
-from cardiomesh.rpc.renewal import stamp_of
 
 __all__ = ["Application", "RunningService", "run", "running"]
 
@@ -60,6 +60,8 @@ class Application:
     routes: Callable[[web.Application, Calls], Sequence[Middleware]] = field(default=lambda app, calls: ())
     #: Done before the first call is taken.
     start: Callable[[], Awaitable[None]] = _nothing_to_do
+    #: Tells calls that could go on for hours to come to their end, when the service is to stop.
+    drain: Callable[[], Awaitable[None]] = _nothing_to_do
     #: Releases what was opened.
     close: Callable[[], Awaitable[None]] = _nothing_to_do
 
@@ -86,13 +88,16 @@ def _server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | N
             [(key.read_bytes(), certificate.read_bytes())], root_certificates=authorities
         )
 
-    files = [certificate, key, *([client_ca] if client_ca else [])]
-    seen = stamp_of(files)
+    def stamp() -> tuple[int, ...]:
+        files: list[Path] = [certificate, key, *([client_ca] if client_ca else [])]
+        return tuple(file.stat().st_mtime_ns for file in files)
+
+    seen = stamp()
 
     def refresh() -> grpc.ServerCertificateConfiguration | None:
         nonlocal seen
         try:
-            now = stamp_of(files)
+            now = stamp()
             if now == seen:
                 return None
             fresh = read()
@@ -121,9 +126,6 @@ async def running(
         *channel_options(settings.max_message_bytes),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.so_reuseport", 0),
-        # Pings of ``dial`` are welcome, in long quiet calls and between calls; grpc's default ends the connection.
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ]
     if settings.max_connection_age_s:
         # Calls in flight on an old connection are finished; the caller's next one resolves the name again.
@@ -161,6 +163,7 @@ async def running(
         await health.drain()
         log.info("draining", extra={"calls": calls.in_flight, "seconds": settings.drain_delay_s})
         await asyncio.sleep(settings.drain_delay_s)
+        await application.drain()
         stopping = asyncio.ensure_future(server.stop(settings.drain_grace_s))
         with suppress(TimeoutError):
             await asyncio.wait_for(calls.wait_idle(), settings.drain_grace_s)

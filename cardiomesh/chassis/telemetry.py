@@ -127,9 +127,9 @@ class Telemetry:
         """Record one value of a histogram."""
         self._histograms[metric].record(value, self._labels(metric, attributes))
 
-    def count(self, metric: str, attributes: Mapping[str, Value] | None = None) -> None:
-        """Add one to a counter."""
-        self._counters[metric].add(1, self._labels(metric, attributes))
+    def count(self, metric: str, attributes: Mapping[str, Value] | None = None, by: int = 1) -> None:
+        """Add to a counter."""
+        self._counters[metric].add(by, self._labels(metric, attributes))
 
     def gauge(
         self, metric: str, read: Callable[[], int | float], attributes: Mapping[str, Value] | None = None

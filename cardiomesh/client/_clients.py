@@ -11,7 +11,6 @@ import grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh.client._batch import BatchItem, answers, answers_async
 from cardiomesh.client._credentials import Credential, authorization
-from cardiomesh.client._decision import Setting, setting_value
 from cardiomesh.client._explanation import Explanation, explanation_of, method_of
 from cardiomesh.client._long import LongPart, long_parts, long_parts_async
 from cardiomesh.client._requests import FileLike, RecordingArguments, recording_of
@@ -36,7 +35,6 @@ def _analyze_request(
     bypass_cache: bool,
     include_signal: bool,
     measure: bool,
-    setting: Setting,
     recording: RecordingArguments,
 ) -> gateway_pb2.AnalyzeRequest:
     return gateway_pb2.AnalyzeRequest(
@@ -46,7 +44,6 @@ def _analyze_request(
         bypass_cache=bypass_cache,
         include_signal=include_signal,
         measure=measure,
-        setting=setting_value(setting),
     )
 
 
@@ -102,16 +99,14 @@ class Client:
         bypass_cache: bool = False,
         include_signal: bool = False,
         measure: bool = False,
-        setting: Setting = "",
         timeout: float | None = None,
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
         """Analyse one recording: ``signal=`` and ``sampling_rate=``, or ``file=`` (see ``RecordingArguments``).
 
-        Without ``model`` the gateway's default answers. ``setting`` is where the patient is seen. Raises the errors
-        of ``cardiomesh.errors``.
+        Without ``model`` the gateway's default answers. Raises the errors of ``cardiomesh.errors``.
         """
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, setting, recording)
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
         return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout))
 
     def analyze_batch(
@@ -122,7 +117,6 @@ class Client:
         model_version: int = 0,
         bypass_cache: bool = False,
         measure: bool = False,
-        setting: Setting = "",
         timeout: float | None = None,
     ) -> Iterator[BatchItem]:
         """Analyse many recordings on one stream; each comes back as soon as it is ready, under the name it was given.
@@ -133,11 +127,7 @@ class Client:
         recording has the gateway's own deadline. Raises only what ends the stream, such as Unavailable.
         """
         template = gateway_pb2.AnalyzeRequest(
-            model=model,
-            model_version=model_version,
-            bypass_cache=bypass_cache,
-            measure=measure,
-            setting=setting_value(setting),
+            model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
         )
         return answers(self._opener("AnalyzeBatch", timeout), template, recordings)
 
@@ -256,12 +246,11 @@ class AsyncClient:
         bypass_cache: bool = False,
         include_signal: bool = False,
         measure: bool = False,
-        setting: Setting = "",
         timeout: float | None = None,  # noqa: ASYNC109 — it is the call's deadline on the wire
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
         """Analyse one recording."""
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, setting, recording)
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
         return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout))
 
     def analyze_batch(
@@ -272,16 +261,11 @@ class AsyncClient:
         model_version: int = 0,
         bypass_cache: bool = False,
         measure: bool = False,
-        setting: Setting = "",
         timeout: float | None = None,
     ) -> AsyncIterator[BatchItem]:
         """Analyse many recordings on one stream."""
         template = gateway_pb2.AnalyzeRequest(
-            model=model,
-            model_version=model_version,
-            bypass_cache=bypass_cache,
-            measure=measure,
-            setting=setting_value(setting),
+            model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
         )
         return answers_async(self._opener("AnalyzeBatch", timeout), template, recordings)
 

@@ -1,4 +1,4 @@
-"""The secret behind the audit trail: one file, two keys derived from it."""
+"""The gateway's one secret: a file, and the keys derived from it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _LEAST_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class LedgerKeys:
-    """What links the chain, and what makes pseudonyms."""
+    """What links the chain, what makes pseudonyms, and what signs resumption tokens."""
 
     chain: bytes
     pseudonyms: bytes
+    tokens: bytes
 
     @classmethod
     def read(cls, path: Path) -> LedgerKeys:
@@ -35,5 +36,5 @@ class LedgerKeys:
 
     @classmethod
     def of(cls, secret: bytes) -> LedgerKeys:
-        """Both keys, so that who can verify the chain cannot make pseudonyms from it."""
-        return cls(*(hmac.new(secret, use, hashlib.sha256).digest() for use in (b"chain", b"pseudonyms")))
+        """All keys, so that who can verify the chain cannot make pseudonyms from it."""
+        return cls(*(hmac.new(secret, use, hashlib.sha256).digest() for use in (b"chain", b"pseudonyms", b"tokens")))

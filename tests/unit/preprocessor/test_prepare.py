@@ -90,12 +90,12 @@ REFUSED: dict[str, tuple[Callable[[], RecordingInput], type[InvalidRequest], str
         lambda: damage(lambda x: x.__setitem__(10, np.clip(x[10] * 4, -0.4, 0.4))),
         UnfitRecording, "recording.leads[V5]", "SATURATED",
     ),
-    "all flat": (lambda: as_signal(heart() * 0), UnfitRecording, "recording.amplitude", "ABSURD_AMPLITUDE"),
+    "all flat": (lambda: as_signal(heart() * 0), UnfitRecording, "recording.amplitude", "NO_SIGNAL"),
     "microvolts called millivolts": (
         lambda: some(STANDARD_LEADS, unit="mV"), UnfitRecording, "recording.amplitude", "ABSURD_AMPLITUDE",
     ),
     "millivolts called microvolts": (
-        lambda: as_float(heart() * 1e-3, unit="uV"), UnfitRecording, "recording.amplitude", "ABSURD_AMPLITUDE",
+        lambda: as_float(heart() * 1e-3, unit="uV"), UnfitRecording, "recording.amplitude", "NO_SIGNAL",
     ),
 }  # fmt: skip
 

@@ -1515,7 +1515,7 @@ class StreamAlarm(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ONSET_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Code of a critical finding, or "slow_ventricular_rate", "fast_ventricular_rate", "asystole" (no beat for four seconds)
+    """Code of a critical finding, or "slow_ventricular_rate", "fast_ventricular_rate", "no_beat" (none found for four seconds)
     or "flat_line" (no lead shows a heart: asystole or no contact, the signal cannot tell which).
     """
     name: _builtins.str

@@ -1,0 +1,90 @@
+"""A stream without a mesh around it: starts, chunks, and an answer that names the samples it was given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.ecg.leads import STANDARD_LEADS
+from gateway.live.form import Form
+from gateway.live.stream import LiveStream, Outcome, Skipped, Windowed
+from gateway.live.windows import Settled
+
+__all__ = ["RATE", "answer_naming", "chunk", "chunks", "form", "hash_of", "numbers", "start", "stream"]
+
+RATE = 10
+Counts = npt.NDArray[np.int16]
+
+
+def start(**changes: object) -> gateway_pb2.AnalyzeStreamStart:
+    """Twelve leads at ten samples a second: a window is a hundred of them."""
+    made = gateway_pb2.AnalyzeStreamStart(
+        leads=STANDARD_LEADS,
+        sampling_rate=RATE,
+        unit="uV",
+        sample_type=types_pb2.SAMPLE_TYPE_INT16,
+        order=gateway_pb2.SAMPLE_ORDER_INTERLEAVED,
+        stride=1,
+    )
+    made.MergeFrom(gateway_pb2.AnalyzeStreamStart(**changes))  # type: ignore[arg-type]
+    return made
+
+
+def form(**changes: object) -> Form:
+    return Form.of(start(**changes))
+
+
+def numbers(samples: int) -> Counts:
+    """``[12, samples]``, no two windows alike."""
+    return np.arange(12 * samples, dtype=np.int16).reshape(samples, 12).T
+
+
+def chunk(first: int, block: Counts, *, lead_major: bool = False) -> gateway_pb2.AnalyzeStreamRequest:
+    samples = np.ascontiguousarray(block if lead_major else block.T).tobytes()
+    return gateway_pb2.AnalyzeStreamRequest(chunk=gateway_pb2.AnalyzeStreamChunk(first_sample=first, samples=samples))
+
+
+async def chunks(x: Counts, sizes: Iterable[int], first: int = 0) -> AsyncIterator[gateway_pb2.AnalyzeStreamRequest]:
+    """All of ``x`` from ``first`` on, in chunks of these sizes, the last ones of whatever is left."""
+    at = first
+    for size in sizes:
+        if at < x.shape[1]:
+            yield chunk(at, x[:, at : at + size])
+        at += size
+    if at < x.shape[1]:
+        yield chunk(at, x[:, at:])
+
+
+def hash_of(window: Counts) -> str:
+    return hashlib.sha256(np.ascontiguousarray(window).tobytes()).hexdigest()
+
+
+async def answer_naming(recording: types_pb2.Recording) -> Outcome:
+    """An answer that names the samples it was given."""
+    return gateway_pb2.AnalyzeResponse(signal_hash=hashlib.sha256(recording.signal.samples).hexdigest())
+
+
+def stream(
+    of: Form,
+    answer: Callable[[types_pb2.Recording], Awaitable[Outcome]] = answer_naming,
+    settled: Settled | None = None,
+    *,
+    behind: int = 100,
+    at_once: int = 1,
+    idle_s: float = 30.0,
+) -> LiveStream:
+    return LiveStream(of, settled or Settled(), answer, capacity=of.length + behind, at_once=at_once, idle_s=idle_s)
+
+
+def hashes(items: Sequence[Windowed | Skipped]) -> dict[int, str]:
+    """Window number → the samples that its answer names."""
+    return {
+        item.index: item.outcome.signal_hash
+        for item in items
+        if isinstance(item, Windowed) and isinstance(item.outcome, gateway_pb2.AnalyzeResponse)
+    }
