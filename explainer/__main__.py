@@ -18,6 +18,7 @@ from cardiomesh.rpc.channel import dial
 from cardiomesh.rules import load_rules
 from explainer.admission import Admission
 from explainer.explanation import Explanation
+from explainer.pace import Pace
 from explainer.served import ServedModel
 from explainer.servicer import ExplainerServicer
 from explainer.settings import ExplainerSettings
@@ -33,7 +34,7 @@ def build(settings: ExplainerSettings, telemetry: Telemetry) -> Application:
     stub = service_pb2_grpc.GRPCInferenceServiceStub(triton)
     explanation = Explanation(
         CardStore(settings.model_repository),
-        ServedModel(triton, telemetry),
+        ServedModel(triton, telemetry, Pace(settings.explanation_share)),
         telemetry,
         Verdicts(settings.model_repository),
         Admission(settings.explanations_at_once, settings.explanations_waiting),

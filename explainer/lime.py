@@ -47,6 +47,8 @@ MIN_JACCARD: Final = 0.8
 #: A feature replaced without edges would leave a step; this many samples lead into it.
 _RAMP: Final = 2
 _TOP: Final = 5
+#: Less variance than this share of the mean square is rounding, of which there is nothing to explain.
+_ROUNDING: Final = 1e-24
 #: Recordings held in memory at a time.
 _AT_ONCE: Final = 16
 
@@ -126,7 +128,7 @@ def fit(
     weights = np.linalg.solve(gram, (z * weight[:, None]).T @ y)
     total = float(weight @ (y * y))
     left = float(weight @ ((y - z @ weights) ** 2))
-    return weights, 1 - left / total if total > 0 else 1.0
+    return weights, 1 - left / total if total > _ROUNDING * float(weight @ (logits * logits)) else 1.0
 
 
 def top(weights: npt.NDArray[np.float64]) -> frozenset[int]:

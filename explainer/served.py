@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,17 +15,22 @@ from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable, Unsupported
 from explainer.model import AttributionPass, FloatArray
+from explainer.pace import Pace
 
 __all__ = ["ServedModel"]
 
 #: Windows per request: an instance is free again after this many, and so is the core it ran on.
 BATCH: Final = 4
+#: Triton is asked no more often than this what others ask of it.
+_LOOK_S: Final = 0.1
+#: Graphs that only explanations ask, by the name the publisher gives them.
+_ATTRIBUTION: Final = "_attribution"
 
 
 class ServedModel:
-    """Talks to Triton about one published model."""
+    """Talks to Triton about the published models, standing back from predictions."""
 
-    def __init__(self, channel: grpc.aio.Channel, telemetry: Telemetry) -> None:
+    def __init__(self, channel: grpc.aio.Channel, telemetry: Telemetry, pace: Pace) -> None:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         self._infer: Hop[service_pb2.ModelInferRequest, service_pb2.ModelInferResponse] = Hop(
             "triton", stub.ModelInfer, telemetry
@@ -32,9 +38,10 @@ class ServedModel:
         self._statistics: Hop[service_pb2.ModelStatisticsRequest, service_pb2.ModelStatisticsResponse] = Hop(
             "triton", stub.ModelStatistics, telemetry
         )
-        #: Inferences of each prediction graph: by this process, and by others at the last look.
-        self._own: dict[str, int] = {}
-        self._others: dict[str, int] = {}
+        self._pace = pace
+        #: Predictions that this process has asked for, or is about to.
+        self._own = 0
+        self._looked = -_LOOK_S
 
     async def predict(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
         """Raw logits of all heads ``[windows, classes]`` from the graph that answers requests."""
@@ -46,7 +53,8 @@ class ServedModel:
         The attribution graph has instances of its own that stand back from predictions, and costs more than twice
         as much: it is where perturbations go as long as predictions are asked for.
         """
-        if card.attribution is not None and await self._idle(card):
+        await self._look()
+        if card.attribution is not None and self._pace.alone:
             found = []
             for start in range(0, len(ecg), BATCH):
                 found.append(await self._predict(card, ecg[start : start + BATCH]))
@@ -61,17 +69,17 @@ class ServedModel:
         return AttributionPass(np.concatenate(logits, axis=1), gradient, cam)
 
     async def _predict(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
-        found = await self._ask(card, card.name, {card.input.name: ecg}, _heads(card))
-        self._own[card.name] = self._own.get(card.name, 0) + len(ecg)
-        return np.concatenate(found, axis=1)
+        self._own += len(ecg)
+        return np.concatenate(await self._ask(card, card.name, {card.input.name: ecg}, _heads(card)), axis=1)
 
-    async def _idle(self, card: ModelCard) -> bool:
-        """Whether nobody else has asked the prediction graph since the last look."""
-        asked = service_pb2.ModelStatisticsRequest(name=card.name, version=str(card.version))
-        answer = await self._statistics(asked)
-        others = sum(model.inference_count for model in answer.model_stats) - self._own.get(card.name, 0)
-        before, self._others[card.name] = self._others.get(card.name), others
-        return bool(others == before)
+    async def _look(self) -> None:
+        """Find out how many predictions others have asked Triton for."""
+        if time.monotonic() - self._looked < _LOOK_S:
+            return
+        answer = await self._statistics(service_pb2.ModelStatisticsRequest())
+        predictions = sum(m.inference_count for m in answer.model_stats if not m.name.endswith(_ATTRIBUTION))
+        self._pace.saw(predictions - self._own)
+        self._looked = time.monotonic()
 
     async def _attribution(
         self, card: ModelCard, ecg: FloatArray, target: FloatArray, outputs: Sequence[str]
@@ -97,8 +105,11 @@ class ServedModel:
             outputs=[wanted(name=name) for name in outputs],
             raw_input_contents=[np.ascontiguousarray(array, "<f4").tobytes() for array in inputs.values()],
         )
+        await self._look()
+        await self._pace.stand_back()
         try:
-            answer = await self._infer(request)
+            with self._pace.asking():
+                answer = await self._infer(request)
         except (InvalidRequest, NotFound) as error:
             raise Unavailable(f"triton does not serve {graph} version {card.version} as published") from error
         found = {

@@ -20,4 +20,11 @@ class ExplainerSettings(ServiceSettings):
     )
     explanations_at_once: int = Field(1, ge=1, description="Explanations computed at the same time.")
     explanations_waiting: int = Field(8, ge=0, description="Explanations that may wait; more are refused.")
+    explanation_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of the time that explanations compute while predictions are asked for; 1: all of it, where "
+        "they have hardware of their own.",
+    )
     niceness: int = Field(10, ge=0, le=19, description="Scheduling priority given up to other processes of the host.")

@@ -33,7 +33,7 @@ class Process:
         self._log_start = 0
 
     def start(self) -> None:
-        """Run the command in a session of its own; what it prints is appended to its log."""
+        """Run the command in a process group of its own; what it prints is appended to its log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.since = time.monotonic()
         with self.log.open("ab") as log:
@@ -45,7 +45,9 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                # Not a session: the kernel's autogroups give each session an equal share of the processor, and a
+                # priority within one says nothing to another.
+                process_group=0,
             )
         self.record.identity = Identity.of(self._popen.pid)
         self.record.state = ProcessState.STARTING
