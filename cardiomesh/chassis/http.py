@@ -93,8 +93,8 @@ def operations_app(health: Health, telemetry: Telemetry, max_body_bytes: int) ->
         missing = list(health.missing)
         return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
 
-    async def metrics(_: web.Request) -> web.Response:
-        body, content_type = telemetry.exposition()
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = telemetry.exposition(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application(middlewares=[_problems], client_max_size=max_body_bytes)

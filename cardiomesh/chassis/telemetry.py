@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Counter, Histogram, Observation
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -21,16 +21,17 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from cardiomesh.chassis.schema import ATTRIBUTES, METRICS, SPANS
+from cardiomesh.chassis.series import Series, Value, ordered
 from cardiomesh.errors import CardioMeshError
 
 __all__ = ["Telemetry", "Value"]
 
-Value = str | int | float | bool
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _MAX_VALUE: Final = 128
+_NONE: Final[Mapping[str, Value]] = MappingProxyType({})
 
 
 def _allowed(attributes: Mapping[str, Value]) -> dict[str, Value]:
@@ -59,34 +60,21 @@ class Telemetry:
         self._recording = span_processor is not None or bool(otlp_endpoint)
         if span_processor is not None:
             self._tracers.add_span_processor(span_processor)
+        #: What this process knows of itself, and what is read at /metrics.
+        self.series = Series()
         self._registry = CollectorRegistry()
-        readers: list[MetricReader] = [PrometheusMetricReader(registry=self._registry)]
+        self._registry.register(self.series)
+        self._pushed: _Pushed | None = None
         if otlp_endpoint:
             base = otlp_endpoint.rstrip("/")
             self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{base}/v1/traces")))
-            readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(f"{base}/v1/metrics")))
-        self._meters = MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
-        self._meter = self._meters.get_meter("cardiomesh")
+            self._pushed = _Pushed(f"{base}/v1/metrics", resource)
         self._tracer = self._tracers.get_tracer("cardiomesh")
-        self._counters: dict[str, Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
-        self._gauges: dict[str, list[tuple[Callable[[], int | float], dict[str, Value]]]] = {}
-        self._make_instruments()
 
     @property
     def tracer_provider(self) -> TracerProvider:
         """For a client whose spans belong to the same exporter."""
         return self._tracers
-
-    def _make_instruments(self) -> None:
-        for key, spec in METRICS.items():
-            name = f"cardiomesh.{key}"
-            if spec.kind == "histogram":
-                self._histograms[key] = self._meter.create_histogram(
-                    name, spec.unit, spec.description, explicit_bucket_boundaries_advisory=spec.buckets
-                )
-            elif spec.kind == "counter":
-                self._counters[key] = self._meter.create_counter(name, spec.unit, spec.description)
 
     @contextmanager
     def span(
@@ -123,20 +111,60 @@ class Telemetry:
         """Add what became known only inside the span."""
         span.set_attributes(_allowed(attributes))
 
-    def observe(self, metric: str, value: float, attributes: Mapping[str, Value] | None = None) -> None:
+    def observe(self, metric: str, value: float, attributes: Mapping[str, Value] = _NONE) -> None:
         """Record one value of a histogram."""
-        self._histograms[metric].record(value, self._labels(metric, attributes))
+        self.series.observe(metric, value, _labels(metric, attributes))
+        if self._pushed is not None:
+            self._pushed.histograms[metric].record(value, attributes)
 
-    def count(self, metric: str, attributes: Mapping[str, Value] | None = None, by: int = 1) -> None:
+    def count(self, metric: str, attributes: Mapping[str, Value] = _NONE, by: int = 1) -> None:
         """Add to a counter."""
-        self._counters[metric].add(by, self._labels(metric, attributes))
+        self.series.count(metric, _labels(metric, attributes), by)
+        if self._pushed is not None:
+            self._pushed.counters[metric].add(by, attributes)
 
-    def gauge(
-        self, metric: str, read: Callable[[], int | float], attributes: Mapping[str, Value] | None = None
-    ) -> None:
+    def gauge(self, metric: str, read: Callable[[], int | float], attributes: Mapping[str, Value] = _NONE) -> None:
         """Have a gauge read whenever somebody looks: it costs the calls nothing. Once for each set of labels."""
+        self.series.gauge(metric, read, _labels(metric, attributes))
+        if self._pushed is not None:
+            self._pushed.gauge(metric, read, attributes)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics as Prometheus reads them, and their content type; OpenMetrics, with exemplars, where accepted."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def close(self) -> None:
+        """Flush and stop the exporters."""
+        self._tracers.shutdown()
+        if self._pushed is not None:
+            self._pushed.meters.shutdown()
+
+
+class _Pushed:
+    """The same instruments once more, for a collector that has to be sent to."""
+
+    def __init__(self, endpoint: str, resource: Resource) -> None:
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint))
+        self.meters = MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
+        self._meter = self.meters.get_meter("cardiomesh")
+        self._gauges: dict[str, list[tuple[Callable[[], int | float], Mapping[str, Value]]]] = {}
+        self.histograms = {
+            key: self._meter.create_histogram(
+                f"cardiomesh.{key}", spec.unit, spec.description, explicit_bucket_boundaries_advisory=spec.buckets
+            )
+            for key, spec in METRICS.items()
+            if spec.kind == "histogram"
+        }
+        self.counters = {
+            key: self._meter.create_counter(f"cardiomesh.{key}", spec.unit, spec.description)
+            for key, spec in METRICS.items()
+            if spec.kind == "counter"
+        }
+
+    def gauge(self, metric: str, read: Callable[[], int | float], attributes: Mapping[str, Value]) -> None:
         readers = self._gauges.setdefault(metric, [])
-        readers.append((read, self._labels(metric, attributes)))
+        readers.append((read, attributes))
         if len(readers) == 1:
             spec = METRICS[metric]
             self._meter.create_observable_gauge(
@@ -146,22 +174,13 @@ class Telemetry:
                 spec.description,
             )
 
-    @staticmethod
-    def _labels(metric: str, attributes: Mapping[str, Value] | None) -> dict[str, Value]:
-        labels = dict(attributes or {})
-        unknown = labels.keys() - set(METRICS[metric].attributes)
-        if unknown:
-            raise KeyError(f"not in the telemetry schema: {metric} has no label {sorted(unknown)}")
-        return labels
 
-    def exposition(self) -> tuple[bytes, str]:
-        """The metrics as Prometheus reads them, and their content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-    def close(self) -> None:
-        """Flush and stop the exporters."""
-        self._tracers.shutdown()
-        self._meters.shutdown()
+def _labels(metric: str, attributes: Mapping[str, Value]) -> tuple[Value | None, ...]:
+    spec = METRICS[metric]
+    unknown = attributes.keys() - spec.attributes
+    if unknown:
+        raise KeyError(f"not in the telemetry schema: {metric} has no label {sorted(unknown)}")
+    return ordered(spec, attributes)
 
 
 def extract(metadata: Mapping[str, str]) -> otel_context.Context:
