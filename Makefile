@@ -54,7 +54,7 @@ types: $(VENV)/.dev ## mypy, strict.
 imports: $(VENV)/.dev ## import-linter: imports point downwards only.
 	@$(BIN)/lint-imports
 
-protos: $(VENV)/.dev ## Generate the committed stubs from protos/.
+protos: $(VENV)/.dev ## Generate the committed stubs and the OpenAPI document from protos/.
 	@$(BIN)/python protos/generate.py
 
 protos-check: $(VENV)/.dev ## buf lint, and that the committed stubs are what the protos say.

@@ -21,9 +21,11 @@ from gateway.analysis import Analysis
 from gateway.backend import Backend
 from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
+from gateway.decision import Decider, load_policy
 from gateway.door import Door
 from gateway.explaining import Explaining
 from gateway.http.api import HttpApi
+from gateway.http.document import add_documents
 from gateway.http.guard import guard
 from gateway.http.kserve import HttpPassThrough
 from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
@@ -116,10 +118,11 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
 
-    def backend(name: str, address: str) -> Backend:
-        return Backend(name, dial(address, tls), telemetry, cool_down_s=settings.backend_cool_down_s)
+    def backend(name: str, address: str, *, ours: bool = True) -> Backend:
+        channel = dial(address, tls, ping_idle=ours)
+        return Backend(name, channel, telemetry, cool_down_s=settings.backend_cool_down_s)
 
-    triton = backend("triton", settings.triton_address)
+    triton = backend("triton", settings.triton_address, ours=False)
     preprocessor = backend("preprocessor", settings.preprocessor_address)
     explainer = backend("explainer", settings.explainer_address)
     cache = ResultCache(
@@ -133,7 +136,10 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     catalogue = Catalogue(settings.model_repository, triton.channel, settings.default_model)
     router = _router(settings, catalogue, ledger)
     inference = Inference(triton, telemetry)
-    analysis = Analysis(router, cache, inference, preprocessor, telemetry, keep_tensors=settings.keep_tensors)
+    decider = Decider(load_policy()) if settings.decision else None
+    analysis = Analysis(
+        router, cache, inference, preprocessor, telemetry, decider=decider, keep_tensors=settings.keep_tensors
+    )
     explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
     door = Door(_authenticator(settings), ledger)
 
@@ -153,6 +159,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     def routes(app: web.Application, calls: Calls) -> Sequence[Middleware]:
         HttpApi({"CardioMesh": servicer}).add_routes(app)
         http_kserve.add_routes(app)
+        add_documents(app)
         return (guard(door, calls),)
 
     def register(server: grpc.aio.Server) -> None:

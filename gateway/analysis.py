@@ -18,6 +18,7 @@ from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
 from gateway.backend import Backend
 from gateway.cache import ResultCache, cache_key
+from gateway.decision import Decider
 from gateway.door import current_call
 from gateway.findings import findings
 from gateway.flights import Flights
@@ -34,10 +35,17 @@ Answer = gateway_pb2.AnalyzeResponse
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What a caller wants of the preparation, beside the tensor."""
+    """What a caller wants beside the findings, and where the patient is seen."""
 
     signal: bool = False
     measurements: bool = False
+    setting: types_pb2.Setting.ValueType = types_pb2.SETTING_UNSPECIFIED
+
+    @classmethod
+    def of(cls, request: gateway_pb2.AnalyzeRequest) -> _Wish:
+        if request.setting not in types_pb2.Setting.values():
+            raise InvalidRequest.field("setting", "is none of those that are known", "UNKNOWN")
+        return cls(request.include_signal, request.measure, request.setting)
 
 
 class Analysis:
@@ -51,9 +59,11 @@ class Analysis:
         preprocessor: Backend,
         telemetry: Telemetry,
         *,
+        decider: Decider | None,
         keep_tensors: bool,
     ) -> None:
         self._router = router
+        self._decider = decider
         self._cache = cache
         self._inference = inference
         self._flights: Flights[Answer] = Flights()
@@ -69,7 +79,7 @@ class Analysis:
         watch = Stopwatch()
         recording = checked(request.recording)
         digest = digest_of(recording)
-        wish = _Wish(request.include_signal, request.measure)
+        wish = _Wish.of(request)
         choice = self._router.choose(Wanted.of(request), current_call().tenant, digest)
         answer: Answer | None = None
         while answer is None:
@@ -93,7 +103,7 @@ class Analysis:
         card = choice.model.card
         if afresh:  # nothing is read from the cache, and nothing kept
             prepared = await self._prepared(recording, wish, card, watch)
-            return _complete(await self._computed(prepared, choice, watch), prepared)
+            return await self._decided(prepared, wish, choice, watch)
         prepared_key = self._prepared_key(digest, wish, card)
 
         def compute() -> Awaitable[Answer]:
@@ -101,7 +111,7 @@ class Analysis:
 
         if wish.signal:  # too large to share
             return await compute()
-        shared, mine = await self._flights.share(f"{prepared_key}:{card.digest}", compute)
+        shared, mine = await self._flights.share(f"{prepared_key}:{card.digest}:{wish.setting}", compute)
         answer = Answer()
         answer.CopyFrom(shared)
         answer.from_cache = shared.from_cache or not mine
@@ -118,12 +128,15 @@ class Analysis:
                 prepared = await self._cache.get(prepared_key, Prepared)
         if prepared is None:
             prepared = await self._prepared(recording, wish, card, watch)
-        result_key = self._result_key(prepared, card)
+        result_key = self._result_key(prepared, wish, card)
         with watch.hop("cache"):
             earlier = await self._cache.get(result_key, Answer)
         if earlier is None and not prepared.tensor:  # the preparation was remembered, the result was not
             prepared = await self._prepared(recording, wish, card, watch)
-        answer = _complete(earlier or await self._computed(prepared, choice, watch), prepared)
+        if earlier is None:
+            answer = await self._decided(prepared, wish, choice, watch)
+        else:
+            answer = _complete(earlier, prepared)
         if prepared.tensor:  # something was done that can be spared the next time
             with watch.hop("cache"):
                 await self._keep(prepared_key, result_key, answer, prepared)
@@ -208,6 +221,13 @@ class Analysis:
             )
         return prepared
 
+    async def _decided(self, prepared: Prepared, wish: _Wish, choice: Choice, watch: Stopwatch) -> Answer:
+        """The whole answer, with the decision where that is switched on."""
+        answer = _complete(await self._computed(prepared, choice, watch), prepared)
+        if self._decider is not None:
+            self._decider.decide(answer, choice.model.card, wish.setting)
+        return answer
+
     async def _computed(self, prepared: Prepared, choice: Choice, watch: Stopwatch) -> Answer:
         model = choice.model
         with watch.hop("triton"), answering():
@@ -230,7 +250,13 @@ class Analysis:
         kind = ("measured" if wish.measurements else "prep") + "".join(sorted(card.input.may_miss))
         return cache_key(current_call().tenant, kind, card.input.preprocessing_version, digest)
 
-    def _result_key(self, prepared: Prepared, card: ModelCard) -> str:
+    def _result_key(self, prepared: Prepared, wish: _Wish, card: ModelCard) -> str:
+        # An answer with another decision is another answer. One digest over both: the context alone could be guessed.
+        signal = prepared.signal_hash
+        if self._decider is not None:
+            patient = prepared.recording.patient
+            context = self._decider.context(prepared.quality, patient, wish.setting, wish.measurements)
+            signal = hashlib.sha256(f"{signal}:{context}".encode()).hexdigest()
         return cache_key(
             current_call().tenant,
             "result",
@@ -238,7 +264,7 @@ class Analysis:
             card.name,
             card.version,
             card.digest,
-            prepared.signal_hash,
+            signal,
         )
 
     def _id_key(self, result_id: str) -> str:

@@ -8,7 +8,8 @@ Kinds of entries, all of one tenant and all with the same lifetime:
 ``id``      the answer, by its result id
 ``tensor``  the preparation with its tensor, by result id; only where the settings say that it is kept
 
-Each value starts with a digest of the rest, so that a corrupt or foreign entry is a miss, never an answer.
+Each value starts with a digest of its key and of the rest, so that an entry which is corrupt, foreign or another key's
+is a miss, never an answer. The last would be another patient's: it takes a connection that answers out of step.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from google.protobuf.message import DecodeError, Message
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from cardiomesh.chassis.telemetry import Telemetry
 from gateway.breaker import Breaker
@@ -34,7 +35,7 @@ log = logging.getLogger("cardiomesh.cache")
 M = TypeVar("M", bound=Message)
 CacheKey = str
 _DIGEST_BYTES: Final = 16
-_FORMAT: Final = "cm1"
+_FORMAT: Final = "cm2"
 
 
 def cache_key(tenant: str, kind: str, *parts: str | int) -> CacheKey:
@@ -42,14 +43,20 @@ def cache_key(tenant: str, kind: str, *parts: str | int) -> CacheKey:
     return ":".join((_FORMAT, tenant, kind, *map(str, parts)))
 
 
-def _seal(message: Message) -> bytes:
+def _digest(key: CacheKey, payload: bytes) -> bytes:
+    digest = hashlib.blake2b(payload, digest_size=_DIGEST_BYTES)
+    digest.update(key.encode())
+    return digest.digest()
+
+
+def _seal(key: CacheKey, message: Message) -> bytes:
     payload = message.SerializeToString()
-    return hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() + payload
+    return _digest(key, payload) + payload
 
 
-def _unseal(value: bytes, kind: type[M]) -> M | None:
+def _unseal(key: CacheKey, value: bytes, kind: type[M]) -> M | None:
     digest, payload = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
-    if hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() != digest:
+    if _digest(key, payload) != digest:
         return None
     try:
         return kind.FromString(payload)
@@ -68,6 +75,8 @@ class ResultCache:
         self._timeout_s = timeout_s
         self._breaker = Breaker(cool_down_s)
         self._redis: Redis | None = None
+        #: Whether it took the last entries.
+        self._takes = True
         if url is not None:
             self._redis = Redis.from_url(
                 url,
@@ -91,13 +100,16 @@ class ResultCache:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     value = await self._redis.get(key)
+            except ResponseError:  # it is there, and has something else at this key
+                self._breaker.succeeded()
+                found, outcome = None, "miss"
             except (RedisError, OSError, TimeoutError) as error:
                 self._lost(error)
                 outcome = "unavailable"
                 found = None
             else:
                 self._breaker.succeeded()
-                found = _unseal(value, kind) if isinstance(value, bytes) else None
+                found = _unseal(key, value, kind) if isinstance(value, bytes) else None
                 outcome = "miss" if found is None else "hit"
             self._telemetry.describe(span, {"cardiomesh.cache": outcome})
             self._telemetry.count("cache_lookups", {"cardiomesh.cache": outcome})
@@ -111,12 +123,18 @@ class ResultCache:
             try:
                 async with asyncio.timeout(self._timeout_s), self._redis.pipeline(transaction=False) as pipeline:
                     for key, message in entries.items():
-                        pipeline.set(key, _seal(message), ex=self._ttl_s)
+                        pipeline.set(key, _seal(key, message), ex=self._ttl_s)
                     await pipeline.execute()
+            except ResponseError as error:  # it is there and takes nothing: full, or a replica
+                self._breaker.succeeded()
+                if self._takes:
+                    log.warning("the cache takes no entries", extra={"error_type": type(error).__name__})
+                self._takes = False
             except (RedisError, OSError, TimeoutError) as error:
                 self._lost(error)
             else:
                 self._breaker.succeeded()
+                self._takes = True
 
     def _lost(self, error: Exception) -> None:
         if self._breaker.closed:

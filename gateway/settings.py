@@ -37,6 +37,9 @@ class GatewaySettings(ServiceSettings):
         None,
         description="File of the routing table where there is no store; without it the table ends with the process.",
     )
+    decision: bool = Field(
+        True, description="Move thresholds by the documented policy; say what a human must read, and what first."
+    )
     batch_items: int = Field(8, ge=1, description="Items of one AnalyzeBatch stream that are worked on at once.")
     redis_url: str | None = Field(None, description="redis:// or rediss:// URL of the result cache; none: no cache.")
     cache_ttl_s: int = Field(3600, ge=1, description="Seconds that a result is kept.")

@@ -1,7 +1,7 @@
-"""Generate the committed Python stubs from the protos.
+"""Generate from the protos what is committed of them: the Python stubs and the OpenAPI document.
 
-``python protos/generate.py`` writes ``cardiomesh/_proto``; ``--check`` writes nothing and exits 1 when what is
-committed is not what the protos say.
+``python protos/generate.py`` writes ``cardiomesh/_proto`` and ``gateway/http/openapi.json``; ``--check`` writes nothing
+and exits 1 when what is committed is not what the protos say.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import tempfile
 from pathlib import Path
 
 import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parent
+WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+DOCUMENT = PROTOS.parent / "gateway" / "http" / "openapi.json"
 TARGET = PROTOS.parent / "cardiomesh" / "_proto"
 HEADER = '"""Generated from protos/ by `make protos`. Do not edit."""\n'
 
@@ -29,8 +32,7 @@ def generate(target: Path) -> None:
     """Write all stubs below ``target``, replacing what is there."""
     sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
-        well_known = Path(grpc_tools.__file__).parent / "_proto"
-        arguments = ["protoc", f"-I{PROTOS}", f"-I{well_known}"]
+        arguments = ["protoc", f"-I{PROTOS}", f"-I{WELL_KNOWN}"]
         arguments += [f"--{plugin}_out={scratch}" for plugin in ("python", "grpc_python")]
         for plugin in ("mypy", "mypy_grpc"):  # executables of this very environment, activated or not
             arguments += [f"--plugin=protoc-gen-{plugin}={Path(sys.executable).parent / f'protoc-gen-{plugin}'}"]
@@ -44,6 +46,20 @@ def generate(target: Path) -> None:
             (folder / "__init__.py").write_text(HEADER)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(made, target)
+
+
+def openapi() -> str:
+    """The text of the OpenAPI document."""
+    # The bindings that it needs stand on the gateway, and that on stubs which have to be there first.
+    import openapi as made_of
+
+    with tempfile.TemporaryDirectory() as scratch:
+        compiled = Path(scratch) / "protos.bin"
+        sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
+        kept = ["--include_source_info", "--include_imports", f"--descriptor_set_out={compiled}"]
+        if protoc.main(["protoc", f"-I{PROTOS}", f"-I{WELL_KNOWN}", *kept, *sources]) != 0:
+            raise SystemExit("protoc refused the protos")
+        return made_of.document(FileDescriptorSet.FromString(compiled.read_bytes()))
 
 
 def differences(left: Path, right: Path) -> list[str]:
@@ -62,13 +78,16 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on drift")
     if not parser.parse_args().check:
         generate(TARGET)
+        DOCUMENT.write_text(openapi())
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "_proto"
         generate(fresh)
         drift = differences(fresh, TARGET)
+    if not DOCUMENT.is_file() or DOCUMENT.read_text() != openapi():
+        drift.append(str(DOCUMENT.relative_to(PROTOS.parent)))
     for name in drift:
-        print(f"stub differs from its proto: {name}", file=sys.stderr)
+        print(f"differs from what the protos say: {name}", file=sys.stderr)
     return 1 if drift else 0
 
 

@@ -12,7 +12,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -29,6 +28,7 @@ from cardiomesh.chassis.logs import configure_logs
 from cardiomesh.chassis.settings import ServiceSettings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import channel_options
+from cardiomesh.rpc.renewal import stamp_of
 
 __all__ = ["Application", "RunningService", "run", "running"]
 
@@ -88,16 +88,13 @@ def _server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | N
             [(key.read_bytes(), certificate.read_bytes())], root_certificates=authorities
         )
 
-    def stamp() -> tuple[int, ...]:
-        files: list[Path] = [certificate, key, *([client_ca] if client_ca else [])]
-        return tuple(file.stat().st_mtime_ns for file in files)
-
-    seen = stamp()
+    files = [certificate, key, *([client_ca] if client_ca else [])]
+    seen = stamp_of(files)
 
     def refresh() -> grpc.ServerCertificateConfiguration | None:
         nonlocal seen
         try:
-            now = stamp()
+            now = stamp_of(files)
             if now == seen:
                 return None
             fresh = read()
@@ -126,6 +123,9 @@ async def running(
         *channel_options(settings.max_message_bytes),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.so_reuseport", 0),
+        # Pings of ``dial`` are welcome, in long quiet calls and between calls; grpc's default ends the connection.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ]
     if settings.max_connection_age_s:
         # Calls in flight on an old connection are finished; the caller's next one resolves the name again.

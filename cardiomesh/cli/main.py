@@ -11,14 +11,14 @@ import sys
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 from rich.console import Console
 
 from cardiomesh.cli import archive, show, tape
 from cardiomesh.cli.watch import watch as keep_watch
-from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation, TlsFiles
+from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation, Setting, TlsFiles
 from cardiomesh.errors import (
     CardioMeshError,
     DeadlineExceeded,
@@ -101,6 +101,9 @@ def analyze(
             metavar="NAMES", help="How to explain, separated by commas: " + ", ".join(METHODS), show_default="all"
         ),
     ] = "",
+    setting: Annotated[
+        str, typer.Option(help="Where the patient is seen: emergency, inpatient or ambulatory; moves thresholds.")
+    ] = "",
     plot: Annotated[Path | None, typer.Option(help="Write the 12-lead sheet here (.png, .svg or .pdf).")] = None,
     language: Annotated[Language, typer.Option(help="Language of tables and sheet.")] = "en",
     gateway: GatewayOption = "",
@@ -109,7 +112,11 @@ def analyze(
     """Analyse one ECG file."""
     with _connect(gateway, timeout) as client:
         result = client.analyze(
-            file=file, model=model, measure=measure or plot is not None, include_signal=plot is not None
+            file=file,
+            model=model,
+            measure=measure or plot is not None,
+            include_signal=plot is not None,
+            setting=cast("Setting", setting),
         )
         # The very version that answered is asked why, also when a newer one was published meanwhile.
         name, version = result.model.name, result.model.version

@@ -14,6 +14,15 @@ Errors are those of ``cardiomesh.errors``, as the mesh raised them.
 from cardiomesh.client._batch import BatchItem
 from cardiomesh.client._clients import DEFAULT_TIMEOUT_S, AsyncClient, Client
 from cardiomesh.client._credentials import API_KEY_VARIABLE, Credential
+from cardiomesh.client._decision import (
+    SETTINGS,
+    CriticalFinding,
+    Decision,
+    NearDuplicate,
+    OverReadReason,
+    Setting,
+    ThresholdShift,
+)
 from cardiomesh.client._explanation import (
     METHODS,
     Attribution,
@@ -57,6 +66,7 @@ __all__ = [
     "API_KEY_VARIABLE",
     "DEFAULT_TIMEOUT_S",
     "METHODS",
+    "SETTINGS",
     "Analysis",
     "AsyncClient",
     "Attribution",
@@ -65,6 +75,8 @@ __all__ = [
     "Counterfactual",
     "Credential",
     "Criterion",
+    "CriticalFinding",
+    "Decision",
     "Explanation",
     "Extreme",
     "Fidelity",
@@ -83,6 +95,8 @@ __all__ = [
     "Model",
     "ModelInfo",
     "MovedMeasurement",
+    "NearDuplicate",
+    "OverReadReason",
     "Part",
     "Quality",
     "QualityReason",
@@ -94,6 +108,8 @@ __all__ = [
     "Rule",
     "RuleEvaluation",
     "SegmentShare",
+    "Setting",
+    "ThresholdShift",
     "Timing",
     "TlsFiles",
     "Words",

@@ -11,6 +11,7 @@ import grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh.client._batch import BatchItem, answers, answers_async
 from cardiomesh.client._credentials import Credential, authorization
+from cardiomesh.client._decision import Setting, setting_value
 from cardiomesh.client._explanation import Explanation, explanation_of, method_of
 from cardiomesh.client._long import LongPart, long_parts, long_parts_async
 from cardiomesh.client._requests import FileLike, RecordingArguments, recording_of
@@ -35,6 +36,7 @@ def _analyze_request(
     bypass_cache: bool,
     include_signal: bool,
     measure: bool,
+    setting: Setting,
     recording: RecordingArguments,
 ) -> gateway_pb2.AnalyzeRequest:
     return gateway_pb2.AnalyzeRequest(
@@ -44,6 +46,7 @@ def _analyze_request(
         bypass_cache=bypass_cache,
         include_signal=include_signal,
         measure=measure,
+        setting=setting_value(setting),
     )
 
 
@@ -99,14 +102,16 @@ class Client:
         bypass_cache: bool = False,
         include_signal: bool = False,
         measure: bool = False,
+        setting: Setting = "",
         timeout: float | None = None,
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
         """Analyse one recording: ``signal=`` and ``sampling_rate=``, or ``file=`` (see ``RecordingArguments``).
 
-        Without ``model`` the gateway's default answers. Raises the errors of ``cardiomesh.errors``.
+        Without ``model`` the gateway's default answers. ``setting`` is where the patient is seen. Raises the errors
+        of ``cardiomesh.errors``.
         """
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, setting, recording)
         return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout))
 
     def analyze_batch(
@@ -117,6 +122,7 @@ class Client:
         model_version: int = 0,
         bypass_cache: bool = False,
         measure: bool = False,
+        setting: Setting = "",
         timeout: float | None = None,
     ) -> Iterator[BatchItem]:
         """Analyse many recordings on one stream; each comes back as soon as it is ready, under the name it was given.
@@ -127,7 +133,11 @@ class Client:
         recording has the gateway's own deadline. Raises only what ends the stream, such as Unavailable.
         """
         template = gateway_pb2.AnalyzeRequest(
-            model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
+            model=model,
+            model_version=model_version,
+            bypass_cache=bypass_cache,
+            measure=measure,
+            setting=setting_value(setting),
         )
         return answers(self._opener("AnalyzeBatch", timeout), template, recordings)
 
@@ -246,11 +256,12 @@ class AsyncClient:
         bypass_cache: bool = False,
         include_signal: bool = False,
         measure: bool = False,
+        setting: Setting = "",
         timeout: float | None = None,  # noqa: ASYNC109 — it is the call's deadline on the wire
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
         """Analyse one recording."""
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, recording)
+        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, setting, recording)
         return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout))
 
     def analyze_batch(
@@ -261,11 +272,16 @@ class AsyncClient:
         model_version: int = 0,
         bypass_cache: bool = False,
         measure: bool = False,
+        setting: Setting = "",
         timeout: float | None = None,
     ) -> AsyncIterator[BatchItem]:
         """Analyse many recordings on one stream."""
         template = gateway_pb2.AnalyzeRequest(
-            model=model, model_version=model_version, bypass_cache=bypass_cache, measure=measure
+            model=model,
+            model_version=model_version,
+            bypass_cache=bypass_cache,
+            measure=measure,
+            setting=setting_value(setting),
         )
         return answers_async(self._opener("AnalyzeBatch", timeout), template, recordings)
 

@@ -11,6 +11,14 @@ import numpy.typing as npt
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.client._decision import (
+    Decision,
+    NearDuplicate,
+    ThresholdShift,
+    decision_of,
+    near_duplicate_of,
+    shifts_of,
+)
 
 
 def _word(name: str, prefix: str) -> str:
@@ -32,6 +40,12 @@ class Finding:
     kind: str
     #: "absent", "present", "both" (uncertain) or "none" (untypical) by conformal prediction; None where not stated.
     prediction_set: str | None = None
+    #: "present", "absent" or "uncertain", from threshold and prediction set together; None where neither can be said.
+    outcome: str | None = None
+    #: The card's threshold; None where the gateway moves none.
+    base_threshold: float | None = None
+    #: Why ``threshold`` is not the card's.
+    shifts: tuple[ThresholdShift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,10 @@ class Analysis:
     timing: Timing
     measurements: tuple[Measurement, ...] = field(default=(), repr=False)
     signal: RecordedSignal | None = field(default=None, repr=False)
+    #: What a human must look at, and what first; None where the gateway does not decide.
+    decision: Decision | None = None
+    #: The same recording answered before; None where the gateway was not asked to look.
+    near_duplicate: NearDuplicate | None = None
 
     def measurement(self, key: str, lead: str = "") -> Measurement:
         """One measurement by its key; KeyError when it was not asked for or does not exist."""
@@ -156,8 +174,11 @@ class Analysis:
 
     @property
     def present(self) -> tuple[Finding, ...]:
-        """The findings at or above their threshold, most probable first."""
-        return tuple(sorted((f for f in self.findings if f.present), key=lambda f: -f.probability))
+        """The findings at or above their threshold: as the decision orders them, else the most probable first."""
+        order = {code: k for k, code in enumerate(self.decision.order)} if self.decision else {}
+        return tuple(
+            sorted((f for f in self.findings if f.present), key=lambda f: (order.get(f.code, 0), -f.probability))
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it but the signal, as plain JSON types, under the attributes' own names."""
@@ -253,6 +274,9 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
             prediction_set=_word(types_pb2.PredictionSet.Name(f.prediction_set), "PREDICTION_SET_")
             if f.prediction_set
             else None,
+            outcome=_word(types_pb2.Outcome.Name(f.outcome), "OUTCOME_") if f.outcome else None,
+            base_threshold=f.base_threshold or None,
+            shifts=shifts_of(f),
         )
         for f in answer.findings
     )
@@ -274,6 +298,8 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
         timing=Timing(answer.timing.total_milliseconds, hops),
         measurements=tuple(map(_measurement, answer.measurements)),
         signal=_signal(answer.signal) if answer.HasField("signal") else None,
+        decision=decision_of(answer.decision) if answer.HasField("decision") else None,
+        near_duplicate=near_duplicate_of(answer.near_duplicate_of) if answer.HasField("near_duplicate_of") else None,
     )
 
 

@@ -15,13 +15,14 @@ from cardiomesh.errors import CardioMeshError, InvalidRequest, PermissionDenied
 from gateway.door import Door
 from gateway.http.answers import STREAM, AnswerStream
 from gateway.http.bindings import BINDINGS, KSERVE_ROUTES, full_name, method_of
+from gateway.http.document import DOCUMENTS
 
 __all__ = ["OPEN", "ROUTES", "TIMEOUT_HEADER", "guard"]
 
 #: Seconds that a call may take; what a deadline is to gRPC.
 TIMEOUT_HEADER: Final = "X-Request-Timeout"
 #: Routes that ask nobody who they are.
-OPEN: Final = frozenset(OPERATIONS)
+OPEN: Final = frozenset({*OPERATIONS, *DOCUMENTS})
 #: HTTP verb and route template → the method it is another form of.
 ROUTES: Final = {(b.verb, b.path): full_name(b) for b in BINDINGS} | dict(KSERVE_ROUTES)
 

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from cardiomesh.cards import load_card
-from cardiomesh.client import Analysis, AsyncClient, Client
+from cardiomesh.client import Analysis, AsyncClient, Client, RecordingArguments
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION
 from cardiomesh.errors import InvalidRequest, NotFound, ResultMismatch
 from cardiomesh.local import Addresses
@@ -91,6 +91,22 @@ def test_the_second_time_it_comes_from_the_cache_and_says_so(client: Client, mic
     assert second.quality == first.quality
     assert second.computed_at == first.computed_at
     assert set(second.timing.hops) == {"cache"}
+
+
+def test_where_the_patient_is_seen_makes_an_answer_of_its_own(client: Client, microvolts: np.ndarray) -> None:
+    asked: RecordingArguments = {"signal": np.roll(microvolts, 300, axis=1), "sampling_rate": 1000, "unit": "uV"}
+    plain = client.analyze(**asked)
+    urgent = client.analyze(**asked, setting="emergency")
+    assert (urgent.result_id != plain.result_id, urgent.from_cache) == (True, False)
+    assert urgent.probabilities == plain.probabilities
+    assert plain.decision is not None
+    assert urgent.decision is not None
+    assert (plain.decision.setting, urgent.decision.setting) == ("", "emergency")
+    for before, after in zip(plain.findings, urgent.findings, strict=True):
+        assert after.base_threshold == before.threshold
+        assert (after.threshold < before.threshold) == (after.urgency == "urgent") == bool(after.shifts)
+    kept = client.result(urgent.result_id)
+    assert (kept.findings, kept.decision) == (urgent.findings, urgent.decision)
 
 
 def test_a_result_can_be_fetched_again_and_says_that_it_is_old(client: Client, microvolts: np.ndarray) -> None:

@@ -176,6 +176,14 @@ async def test_errors_are_problems(http: Http, verb: str, path: str, body: dict[
     assert bool(problem["violations"]) == (status in (400, 415))
 
 
+async def test_the_contract_is_open_to_everybody(addresses: Addresses) -> None:
+    async with Http(f"http://{addresses.http}") as nobody:
+        async with nobody.get("/openapi.json") as response:
+            assert (await response.json())["openapi"] == "3.1.0"
+        async with nobody.get("/docs") as response:
+            assert response.content_type == "text/html"
+
+
 async def test_a_deadline_comes_as_a_header(http: Http, content: bytes) -> None:
     noisy = content[:-8] + np.random.default_rng(1).bytes(8)  # nothing that the cache has
     async with http.post("/v1/analyze", data=noisy, headers={"X-Request-Timeout": "0.006"}) as response:

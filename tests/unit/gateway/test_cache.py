@@ -62,7 +62,34 @@ async def test_an_entry_of_the_wrong_redis_type_is_a_miss(url: str) -> None:
     async with cache_at(url) as cache, Redis.from_url(url) as redis:
         await redis.rpush(key, "x")
         assert await cache.get(key, gateway_pb2.AnalyzeResponse) is None
+        assert cache.available  # one odd key is no reason to leave the others alone
         await redis.delete(key)
+
+
+async def test_an_entry_under_another_key_is_a_miss(url: str) -> None:
+    """As it would arrive on a connection that answers out of step: another recording's, perhaps another patient's."""
+    mine, other = cache_key("t", "result", "mine"), cache_key("t", "result", "other")
+    async with cache_at(url) as cache, Redis.from_url(url) as redis:
+        await cache.put({other: ANSWER})
+        await redis.set(mine, await redis.get(other))
+        assert await cache.get(mine, gateway_pb2.AnalyzeResponse) is None
+        assert await cache.get(other, gateway_pb2.AnalyzeResponse) == ANSWER
+
+
+async def test_a_full_server_still_gives_what_it_has(url: str) -> None:
+    kept, refused = cache_key("t", "result", "kept"), cache_key("t", "result", "refused")
+    async with cache_at(url) as cache, Redis.from_url(url) as redis:
+        await cache.put({kept: ANSWER})
+        before = await redis.config_get("maxmemory*")
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+        try:
+            await cache.put({refused: ANSWER})
+            assert await cache.get(refused, gateway_pb2.AnalyzeResponse) is None
+            assert await cache.get(kept, gateway_pb2.AnalyzeResponse) == ANSWER
+        finally:
+            for name in ("maxmemory", "maxmemory-policy"):
+                await redis.config_set(name, before[name])
 
 
 async def test_without_a_url_everything_is_a_miss() -> None:

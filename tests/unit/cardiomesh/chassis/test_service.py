@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,8 @@ async def test_metrics_count_calls_by_status(serve: Any) -> None:
 @pytest.fixture
 def certificates(tmp_path: Path) -> dict[str, Path]:
     authority, stranger = trustme.CA(), trustme.CA()
-    paths = {name: tmp_path / f"{name}.pem" for name in ("ca", "server", "server_key", "client", "client_key", "bad")}
+    names = ("ca", "server", "server_key", "client", "client_key", "expired", "expired_key", "bad")
+    paths = {name: tmp_path / f"{name}.pem" for name in names}
     authority.cert_pem.write_to_path(str(paths["ca"]))
     server = authority.issue_cert("127.0.0.1", "localhost")
     server.private_key_pem.write_to_path(str(paths["server_key"]))
@@ -234,6 +236,10 @@ def certificates(tmp_path: Path) -> dict[str, Path]:
     client = authority.issue_cert("client")
     client.private_key_pem.write_to_path(str(paths["client_key"]))
     client.cert_chain_pems[0].write_to_path(str(paths["client"]))
+    year = datetime(2019, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)
+    expired = authority.issue_cert("client", not_before=year[0], not_after=year[1])
+    expired.private_key_pem.write_to_path(str(paths["expired_key"]))
+    expired.cert_chain_pems[0].write_to_path(str(paths["expired"]))
     stranger.cert_pem.write_to_path(str(paths["bad"]))
     return paths
 
@@ -262,6 +268,41 @@ async def test_a_rotated_certificate_is_served_without_restart(
         issued.cert_chain_pems[0].write_to_path(str(files["server"]))
         fresh.cert_pem.write_to_path(str(tmp_path / "fresh.pem"))
         assert (await prepare(service.grpc_address, tls=TlsFiles(tmp_path / "fresh.pem"))).tensor_hash == "abc"
+
+
+async def test_a_caller_takes_rotated_files_without_losing_what_is_under_way(
+    serve: Any, certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cardiomesh.rpc.renewal.LOOK_EVERY_S", 0.0)
+    files = certificates
+    inside, release = asyncio.Event(), asyncio.Event()
+
+    async def waits_for_the_slow(request: Any) -> Any:
+        if request.measure:
+            inside.set()
+            await release.wait()
+        return RESPONSE
+
+    tls = {"tls_certificate": files["server"], "tls_key": files["server_key"], "tls_client_ca": files["ca"]}
+    mine = TlsFiles(files["ca"], files["client"], files["client_key"])
+    async with serve(waits_for_the_slow, **tls) as service, dial(service.grpc_address, mine) as channel:
+        stub = preprocessor_pb2_grpc.PreprocessorStub(channel)
+        slow = stub.Prepare(preprocessor_pb2.PrepareRequest(measure=True), timeout=60)
+        await inside.wait()
+        good = files["client"].read_bytes(), files["client_key"].read_bytes()
+        files["client_key"].write_bytes(files["expired_key"].read_bytes())
+        files["client"].write_bytes(files["expired"].read_bytes())
+        with pytest.raises(grpc.aio.AioRpcError) as refused:  # so the file was read again
+            await stub.Prepare(REQUEST, timeout=10)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        files["client"].unlink()
+        with pytest.raises(grpc.aio.AioRpcError):  # nothing that could be read: the connection stays as it is
+            await stub.Prepare(REQUEST, timeout=10)
+        files["client_key"].write_bytes(good[1])
+        files["client"].write_bytes(good[0])
+        assert (await stub.Prepare(REQUEST, timeout=10)).tensor_hash == "abc"
+        release.set()
+        assert (await slow).tensor_hash == "abc"
 
 
 async def test_old_connections_are_renewed_and_no_call_is_lost(serve: Any) -> None:

@@ -1,0 +1,63 @@
+"""Every row of the table, on the real processes: typed in time, nothing wrong, nothing twice, well again by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.faults.bench import ANSWERED, Bench, Books, StoreKind, questions
+from tests.faults.matrix import FAULTS, Fault, table
+from tests.postgresql import initdb
+
+pytestmark = pytest.mark.mesh
+
+#: What a fault may leave behind in the gateway's memory: caches and pools that grow once, no backlog.
+MOST_GROWTH_MIB = 64.0
+
+
+def rows() -> Iterator[Any]:
+    for fault in FAULTS:
+        marks = [pytest.mark.heavy] if fault.heavy else []
+        if fault.store is not StoreKind.SQLITE:
+            marks.append(pytest.mark.skipif(initdb() is None, reason="needs PostgreSQL's server: initdb and pg_ctl"))
+        yield pytest.param(fault, id=fault.name.lower().replace(" ", "-").replace(":", ""), marks=marks)
+
+
+@pytest.mark.parametrize("fault", list(rows()))
+async def test_fault(bench: Bench, fault: Fault) -> None:
+    gateway = bench.gateway(fault.store)
+    async with Books(gateway, bench.trails[fault.store]) as books:
+        asked = await books.learn(questions(4))
+        await books.until_well(asked)
+        memory = gateway.rss_mib
+
+        with fault.strike(bench, gateway):
+            computed = set(
+                await asyncio.gather(*(books.analyze(q, afresh=True, seconds=fault.deadline_s) for q in asked * 2))
+            )
+            cached = set(
+                await asyncio.gather(*(books.analyze(q, afresh=False, seconds=fault.deadline_s) for q in asked * 2))
+            )
+            explained = {await books.explain(asked[0], seconds=fault.deadline_s)}
+
+        # What is not in the row must not happen; and where errors are in it, the fault must have been felt.
+        assert computed <= fault.computed
+        assert cached <= fault.cached
+        assert explained <= fault.explained
+        assert not fault.felt or fault.computed == {ANSWERED} or computed != {ANSWERED}
+
+        await books.until_well(asked)
+        assert gateway.alive
+        assert books.wrong == []
+        assert await books.balance() == ""
+        while await asyncio.to_thread(gateway.in_flight):
+            pass  # what its caller gave up ends by itself, too
+        assert gateway.rss_mib - memory < MOST_GROWTH_MIB
+
+
+def test_operations_say_what_the_table_says() -> None:
+    assert table() in (ROOT / "docs" / "operations.md").read_text()
