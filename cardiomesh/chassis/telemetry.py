@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import MappingProxyType
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import Token
+from types import MappingProxyType, TracebackType
 from typing import Final
 
 from opentelemetry import context as otel_context
@@ -29,7 +30,9 @@ from cardiomesh.errors import CardioMeshError
 
 __all__ = ["Telemetry", "Value"]
 
+Context = otel_context.Context
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_NO_TRACE: Final = Context()
 _MAX_VALUE: Final = 128
 _NONE: Final[Mapping[str, Value]] = MappingProxyType({})
 
@@ -76,27 +79,29 @@ class Telemetry:
         """For a client whose spans belong to the same exporter."""
         return self._tracers
 
-    @contextmanager
     def span(
         self,
         name: str,
         attributes: Mapping[str, Value],
         *,
         kind: SpanKind = SpanKind.INTERNAL,
-        parent: otel_context.Context | None = None,
+        parent: Context | None = None,
+    ) -> AbstractContextManager[Span]:
+        """One span, current inside the block. An error marks it with its reason, never with its message.
+
+        Where nobody would see it (no exporter, or a trace that is not sampled) there is none, and costs none:
+        ``parent`` is current instead, so that the trace goes on.
+        """
+        if not self._recording or _unsampled(parent):
+            return _Unrecorded(parent)
+        return self._recorded(name, attributes, kind, parent)
+
+    @contextmanager
+    def _recorded(
+        self, name: str, attributes: Mapping[str, Value], kind: SpanKind, parent: Context | None
     ) -> Iterator[Span]:
-        """One span, current inside the block. An error marks it with its reason, never with its message."""
         if name not in SPANS:
             raise KeyError(f"not in the telemetry schema: span {name}")
-        if not self._recording:
-            _allowed(attributes)
-            token = otel_context.attach(parent) if parent is not None else None
-            try:
-                yield trace.INVALID_SPAN
-            finally:
-                if token is not None:
-                    otel_context.detach(token)
-            return
         span = self._tracer.start_span(name, context=parent, kind=kind, attributes=_allowed(attributes))
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             try:
@@ -109,7 +114,8 @@ class Telemetry:
 
     def describe(self, span: Span, attributes: Mapping[str, Value]) -> None:
         """Add what became known only inside the span."""
-        span.set_attributes(_allowed(attributes))
+        if span.is_recording():
+            span.set_attributes(_allowed(attributes))
 
     def observe(self, metric: str, value: float, attributes: Mapping[str, Value] = _NONE) -> None:
         """Record one value of a histogram."""
@@ -183,9 +189,36 @@ def _labels(metric: str, attributes: Mapping[str, Value]) -> tuple[Value | None,
     return ordered(spec, attributes)
 
 
-def extract(metadata: Mapping[str, str]) -> otel_context.Context:
-    """The caller's W3C trace context."""
-    return _PROPAGATOR.extract(metadata)
+class _Unrecorded(AbstractContextManager[Span]):
+    """In a span's place: makes the trace that a call belongs to current, and records nothing."""
+
+    __slots__ = ("_parent", "_token")
+
+    def __init__(self, parent: Context | None) -> None:
+        self._parent = parent
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> Span:
+        if self._parent is not None:
+            self._token = otel_context.attach(self._parent)
+        return trace.INVALID_SPAN
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
+
+
+def _unsampled(parent: Context | None) -> bool:
+    """Whether the trace is one of which somebody has already decided that it is not recorded."""
+    context = trace.get_current_span(parent).get_span_context()
+    return context.is_valid and not context.trace_flags.sampled
+
+
+def extract(metadata: Mapping[str, str]) -> Context:
+    """The caller's W3C trace context; an empty one where the caller sent none."""
+    return _PROPAGATOR.extract(metadata, _NO_TRACE) if "traceparent" in metadata else _NO_TRACE
 
 
 def inject() -> dict[str, str]:

@@ -8,10 +8,13 @@ import logging
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from cardiomesh.chassis.logs import JsonFormatter
 from cardiomesh.chassis.schema import ATTRIBUTES, METRICS
+from cardiomesh.chassis.telemetry import Telemetry, extract, inject
 from cardiomesh.errors import InvalidRequest
 
 
@@ -48,6 +51,38 @@ def test_long_values_are_cut(telemetry: Any, spans: Any) -> None:
         pass
     (span,) = spans.get_finished_spans()
     assert len(span.attributes["rpc.method"]) == 128
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_trace_goes_on_whether_it_is_recorded_or_not(telemetry: Any, spans: Any, sampled: bool) -> None:
+    caller = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-0{sampled:d}"}
+    with telemetry.span("rpc.server", {}, parent=extract(caller)), telemetry.span("rpc.client", {}):
+        onward = inject()["traceparent"].split("-")
+    assert onward[1] == TRACE
+    assert onward[3] == f"0{sampled:d}"
+    assert len(spans.get_finished_spans()) == 2 * sampled
+    assert inject() == {}
+
+
+def test_a_share_of_new_traces_is_recorded_and_the_next_hop_is_told() -> None:
+    exporter = InMemorySpanExporter()
+    telemetry = Telemetry("test", span_processor=SimpleSpanProcessor(exporter), trace_ratio=0.0)
+    with telemetry.span("rpc.server", {}, parent=extract({})), telemetry.span("rpc.client", {}):
+        onward = inject()["traceparent"]
+    telemetry.close()
+    assert int(onward.rpartition("-")[2], 16) & 1 == 0
+    assert exporter.get_finished_spans() == ()
+
+
+def test_without_an_exporter_a_trace_goes_on_as_it_came() -> None:
+    telemetry = Telemetry("test")
+    caller = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "tracestate": "a=b"}
+    with telemetry.span("rpc.server", {}, parent=extract(caller)):
+        assert inject() == caller
+    telemetry.close()
 
 
 def logged(message: str, **extra: Any) -> dict[str, Any]:
