@@ -151,6 +151,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         live,
         catalogue,
         router,
+        telemetry.series,
         batch_items=settings.batch_items,
         item_seconds=settings.default_deadline_s,
     )

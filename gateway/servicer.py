@@ -11,12 +11,14 @@ import grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
+from cardiomesh.chassis.series import Series
 from gateway.analysis import Analysis
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.explaining import Explaining
 from gateway.live import LiveStreams
 from gateway.long import LongAnalysis
+from gateway.performance import performance
 from gateway.routing import Router
 
 __all__ = ["CardioMeshServicer"]
@@ -35,6 +37,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         live: LiveStreams,
         catalogue: Catalogue,
         router: Router,
+        series: Series,
         *,
         batch_items: int,
         item_seconds: float,
@@ -45,6 +48,7 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self._live = live
         self._catalogue = catalogue
         self._router = router
+        self._series = series
         self._batch_items = batch_items
         self._item_seconds = item_seconds
 
@@ -122,3 +126,9 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         """One model's card."""
         model = self._router.stable(request.model, request.model_version)
         return gateway_pb2.GetModelCardResponse(model=model.ref, card_json=self._catalogue.card_bytes(model))
+
+    async def GetPerformance(
+        self, request: gateway_pb2.GetPerformanceRequest, context: Context[Any, Any]
+    ) -> gateway_pb2.GetPerformanceResponse:
+        """What was measured over the last minutes."""
+        return performance(self._series)

@@ -143,16 +143,14 @@ class Series(Collector):
     def _first(self, seconds: float) -> int:
         return int(self._clock() / SLICE_S) - int(seconds / SLICE_S)
 
-    def recent(self, metric: str, seconds: float, by: str) -> dict[Value, Recent]:
-        """What the last ``seconds`` brought, by the values of one label."""
+    def recent(self, metric: str, seconds: float, *by: str) -> dict[Labels, Recent]:
+        """What the last ``seconds`` brought, by the values of these labels."""
         first = self._first(seconds)
-        place = METRICS[metric].attributes.index(by)
-        found: dict[Value, Recent] = {}
+        places = [METRICS[metric].attributes.index(label) for label in by]
+        found: dict[Labels, Recent] = {}
         with self._lock:
             for labels, line in self._lines[metric].items():
-                named = labels[place]
-                if named is None:
-                    continue
+                named = tuple(labels[place] for place in places)
                 for number, part in line.slices:
                     if number >= first:
                         found.setdefault(named, Recent()).join(part)

@@ -46,6 +46,7 @@ BINDINGS: Final[tuple[Binding, ...]] = (
     Binding("CardioMesh/GetResult", "GET", "/v1/results/{result_id}", answer="result"),
     Binding("CardioMesh/ListModels", "GET", "/v1/models"),
     Binding("CardioMesh/GetModelCard", "GET", "/v1/models/{model}/card", answer="card_json"),
+    Binding("CardioMesh/GetPerformance", "GET", "/v1/performance"),
 )
 
 _KSERVE: Final = "/inference.GRPCInferenceService/"

@@ -31,6 +31,7 @@ POLICY: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         _MESH + "GetResult": _READERS,
         _MESH + "ListModels": _ANYONE,
         _MESH + "GetModelCard": _ANYONE,
+        _MESH + "GetPerformance": _ANYONE,
         _KSERVE + "ServerLive": _ANYONE,
         _KSERVE + "ServerReady": _ANYONE,
         _KSERVE + "ServerMetadata": _ANYONE,

@@ -31,7 +31,7 @@ def test_percentiles_are_within_one_percent(series: Series) -> None:
     values = np.random.default_rng(1).lognormal(2.0, 1.0, 5_000)
     for value in values:
         series.observe("rpc_duration", float(value), ANALYZE)
-    found = series.recent("rpc_duration", 60, "rpc.method")["Analyze"]
+    found = series.recent("rpc_duration", 60, "rpc.method")["Analyze",]
     assert (found.count, found.most) == (5_000, values.max())
     assert found.total == pytest.approx(values.sum())
     for share in (0.5, 0.9, 0.99, 0.999, 1.0):
@@ -41,7 +41,7 @@ def test_percentiles_are_within_one_percent(series: Series) -> None:
 def test_no_value_is_odd(series: Series) -> None:
     for value in (0.0, 1e-12, 1e9):
         series.observe("rpc_duration", value, ANALYZE)
-    found = series.recent("rpc_duration", 60, "rpc.method")["Analyze"]
+    found = series.recent("rpc_duration", 60, "rpc.method")["Analyze",]
     assert found.percentile(0.5) < 1e-6
     assert found.percentile(1.0) == pytest.approx(1e9, rel=0.01)
 
@@ -52,8 +52,8 @@ def test_a_window_forgets_what_is_older(series: Series, clock: Clock) -> None:
         series.count("cache_lookups", ("hit",), 1)
         clock.now += 10.0
     for seconds, slices in ((60, 6), (300, 30), (900, 90)):
-        assert series.recent("rpc_duration", seconds, "rpc.method")["Analyze"].count == slices
-        assert series.recent("cache_lookups", seconds, "cardiomesh.cache")["hit"].count == slices
+        assert series.recent("rpc_duration", seconds, "rpc.method")["Analyze",].count == slices
+        assert series.recent("cache_lookups", seconds, "cardiomesh.cache")["hit",].count == slices
         assert seconds <= series.observed(seconds) < seconds + 10
     clock.now += 1_000.0
     assert series.recent("rpc_duration", 900, "rpc.method") == {}
@@ -68,8 +68,8 @@ def test_labels_are_joined_by_the_one_that_is_asked_for(series: Series) -> None:
     series.observe("rpc_duration", 1.0, ("Analyze", 0))
     series.observe("rpc_duration", 3.0, ("Analyze", 14))
     by_status = series.recent("rpc_duration", 60, "rpc.grpc.status_code")
-    assert {code: found.count for code, found in by_status.items()} == {0: 1, 14: 1}
-    assert series.recent("rpc_duration", 60, "rpc.method")["Analyze"].total == 4.0
+    assert {code: found.count for code, found in by_status.items()} == {(0,): 1, (14,): 1}
+    assert series.recent("rpc_duration", 60, "rpc.method")["Analyze",].total == 4.0
 
 
 def test_a_sampled_trace_is_the_exemplar_of_its_bucket() -> None:

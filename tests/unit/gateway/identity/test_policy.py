@@ -13,7 +13,7 @@ from gateway.identity import POLICY, Caller, Role, permit
 #: What the roles are for, said a second time and by hand: a slip in the table has to be made twice.
 CLINICAL = {"Analyze", "AnalyzeBatch", "AnalyzeLong", "AnalyzeStream", "Explain", "ModelInfer", "ModelStreamInfer"}
 LOOK_UP = {"GetResult"}
-EVERYBODY = {"ListModels", "GetModelCard", "ServerLive", "ServerReady", "ServerMetadata"} | {
+EVERYBODY = {"ListModels", "GetModelCard", "GetPerformance", "ServerLive", "ServerReady", "ServerMetadata"} | {
     f"Model{what}" for what in ("Ready", "Metadata", "Config", "Statistics")
 }
 
