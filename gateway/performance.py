@@ -1,4 +1,4 @@
-"""What this gateway measured of itself over the last minutes. Read from the series that /metrics shows; nothing else."""
+"""What this gateway measured of itself over the last minutes, read from the series that /metrics shows."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _window(series: Series, seconds: float) -> gateway_pb2.PerformanceWindow:
     calls = series.recent("rpc_duration", seconds, "rpc.method", _STATUS)
     hops = series.recent("hop_duration", seconds, "cardiomesh.hop", _STATUS)
     models = series.recent("inference_latency", seconds, "cardiomesh.model")
-    cache = {outcome: found.count for (outcome,), found in series.recent("cache_lookups", seconds, "cardiomesh.cache").items()}
+    lookups = series.recent("cache_lookups", seconds, "cardiomesh.cache")
     return gateway_pb2.PerformanceWindow(
         seconds=seconds,
         observed=observed,
         methods=_summaries(calls, observed),
         hops=_summaries(hops, observed),
-        models=_summaries({(*labels, _OK): found for labels, found in models.items()}, observed),
-        cache=_cache(cache),
+        models=_summaries({(*labels, None): found for labels, found in models.items()}, observed),
+        cache=_cache({outcome: found.count for (outcome,), found in lookups.items()}),
         refused=sum(found.count for (_, status), found in calls.items() if status == _EXHAUSTED),
     )
 
@@ -46,17 +46,18 @@ def _window(series: Series, seconds: float) -> gateway_pb2.PerformanceWindow:
 def _summaries(
     found: Mapping[tuple[Value | None, ...], Recent], observed: float
 ) -> Iterable[gateway_pb2.LatencySummary]:
-    """One for each name, over all statuses, by name."""
+    """One for each name, over all statuses, by name; status None is one that is not known."""
     whole: defaultdict[str, Recent] = defaultdict(Recent)
     failed: defaultdict[str, int] = defaultdict(int)
     for (name, status), part in found.items():
         whole[str(name)].join(part)
-        failed[str(name)] += part.count if status != _OK else 0
+        if status is not None:
+            failed[str(name)] += part.count if status != _OK else 0
     for name, part in sorted(whole.items()):
         yield gateway_pb2.LatencySummary(
             name=name,
             count=part.count,
-            failed=failed[name],
+            failed=failed.get(name),
             per_second=part.count / observed if observed > 0 else 0.0,
             mean=part.total / part.count,
             p50=part.percentile(0.5),

@@ -194,6 +194,10 @@ async def test_a_deadline_comes_as_a_header(http: Http, content: bytes) -> None:
 async def test_calls_over_http_are_counted_like_those_over_grpc(http: Http) -> None:
     async with http.get("/v1/models") as response:
         assert response.status == 200
+    async with http.get("/v1/performance") as response:
+        assert response.status == 200
+        minute = (await response.json())["windows"][0]
+    assert "ListModels" in {method["name"] for method in minute["methods"]}
     async with http.get("/metrics") as response:
         counted = (await response.text()).splitlines()
     assert any(line.startswith("cardiomesh_rpc_duration") and "ListModels" in line for line in counted)

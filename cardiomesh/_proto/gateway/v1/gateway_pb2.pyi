@@ -1682,3 +1682,204 @@ class StreamEnd(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamEnd: _TypeAlias = StreamEnd  # noqa: Y015
+
+@_typing.final
+class GetPerformanceRequest(_message.Message):
+    """No parameters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPerformanceRequest: _TypeAlias = GetPerformanceRequest  # noqa: Y015
+
+@_typing.final
+class GetPerformanceResponse(_message.Message):
+    """Measured by the replica that answers, of itself, since it started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURED_AT_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    in_flight: _builtins.int
+    """Calls being served, this one among them."""
+    @_builtins.property
+    def measured_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PerformanceWindow]:
+        """The last one, five and fifteen minutes."""
+
+    def __init__(
+        self,
+        *,
+        measured_at: _timestamp_pb2.Timestamp | None = ...,
+        in_flight: _builtins.int = ...,
+        windows: _abc.Iterable[Global___PerformanceWindow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measured_at", b"measured_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "measured_at", b"measured_at", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPerformanceResponse: _TypeAlias = GetPerformanceResponse  # noqa: Y015
+
+@_typing.final
+class PerformanceWindow(_message.Message):
+    """What happened in the last minutes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECONDS_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    HOPS_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    seconds: _builtins.float
+    """Length of the window, in seconds."""
+    observed: _builtins.float
+    """How long it really is: up to ten seconds longer, and shorter where the replica is younger. Rates are over this."""
+    refused: _builtins.int
+    """Calls that were refused with RESOURCE_EXHAUSTED: shed under load, or over a size."""
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencySummary]:
+        """Calls of this gateway, by RPC, over gRPC and HTTP alike."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencySummary]:
+        """Inferences, by model, as the gateway saw them."""
+
+    @_builtins.property
+    def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencySummary]:
+        """Calls to other parts of the mesh, by part."""
+
+    @_builtins.property
+    def cache(self) -> Global___CacheUse:
+        """Look-ups of earlier results."""
+
+    def __init__(
+        self,
+        *,
+        seconds: _builtins.float = ...,
+        observed: _builtins.float = ...,
+        methods: _abc.Iterable[Global___LatencySummary] | None = ...,
+        models: _abc.Iterable[Global___LatencySummary] | None = ...,
+        hops: _abc.Iterable[Global___LatencySummary] | None = ...,
+        cache: Global___CacheUse | None = ...,
+        refused: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "hops", b"hops", "methods", b"methods", "models", b"models", "observed", b"observed", "refused", b"refused", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformanceWindow: _TypeAlias = PerformanceWindow  # noqa: Y015
+
+@_typing.final
+class LatencySummary(_message.Message):
+    """How long something took. Percentiles are within 1 % of the value; times are in milliseconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    PER_SECOND_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    P50_FIELD_NUMBER: _builtins.int
+    P90_FIELD_NUMBER: _builtins.int
+    P99_FIELD_NUMBER: _builtins.int
+    P999_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What."""
+    count: _builtins.int
+    """How often."""
+    failed: _builtins.int
+    """How many of those did not end with OK; absent for models, of which only the calls' outcome is known."""
+    per_second: _builtins.float
+    """How often per second."""
+    mean: _builtins.float
+    """Mean."""
+    p50: _builtins.float
+    """Median."""
+    p90: _builtins.float
+    """What nine of ten do not exceed."""
+    p99: _builtins.float
+    """What 99 of 100 do not exceed."""
+    p999: _builtins.float
+    """What 999 of 1000 do not exceed."""
+    max: _builtins.float
+    """The longest, exactly."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+        failed: _builtins.int | None = ...,
+        per_second: _builtins.float = ...,
+        mean: _builtins.float = ...,
+        p50: _builtins.float = ...,
+        p90: _builtins.float = ...,
+        p99: _builtins.float = ...,
+        p999: _builtins.float = ...,
+        max: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_failed", b"_failed", "failed", b"failed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failed", b"_failed", "count", b"count", "failed", b"failed", "max", b"max", "mean", b"mean", "name", b"name", "p50", b"p50", "p90", b"p90", "p99", b"p99", "p999", b"p999", "per_second", b"per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__failed: _TypeAlias = _typing.Literal["failed"]  # noqa: Y015
+    _WhichOneofArgType__failed: _TypeAlias = _typing.Literal["_failed", b"_failed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failed) -> _WhichOneofReturnType__failed | None: ...
+
+Global___LatencySummary: _TypeAlias = LatencySummary  # noqa: Y015
+
+@_typing.final
+class CacheUse(_message.Message):
+    """What came of look-ups in the cache. An analysis looks twice: for the preparation, and for the result."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: _builtins.int
+    MISSES_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    HIT_RATE_FIELD_NUMBER: _builtins.int
+    hits: _builtins.int
+    """Found."""
+    misses: _builtins.int
+    """Not found."""
+    unavailable: _builtins.int
+    """Not asked, or not answered in time."""
+    hit_rate: _builtins.float
+    """Hits over all look-ups, 0 to 1; absent where there were none."""
+    def __init__(
+        self,
+        *,
+        hits: _builtins.int = ...,
+        misses: _builtins.int = ...,
+        unavailable: _builtins.int = ...,
+        hit_rate: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hit_rate", b"_hit_rate", "hit_rate", b"hit_rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hit_rate", b"_hit_rate", "hit_rate", b"hit_rate", "hits", b"hits", "misses", b"misses", "unavailable", b"unavailable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hit_rate: _TypeAlias = _typing.Literal["hit_rate"]  # noqa: Y015
+    _WhichOneofArgType__hit_rate: _TypeAlias = _typing.Literal["_hit_rate", b"_hit_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hit_rate) -> _WhichOneofReturnType__hit_rate | None: ...
+
+Global___CacheUse: _TypeAlias = CacheUse  # noqa: Y015

@@ -75,6 +75,11 @@ class CardioMeshStub:
                 request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetModelCardRequest.SerializeToString,
                 response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetModelCardResponse.FromString,
                 _registered_method=True)
+        self.GetPerformance = channel.unary_unary(
+                '/cardiomesh.gateway.v1.CardioMesh/GetPerformance',
+                request_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetPerformanceRequest.SerializeToString,
+                response_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetPerformanceResponse.FromString,
+                _registered_method=True)
 
 
 class CardioMeshServicer:
@@ -141,6 +146,13 @@ class CardioMeshServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPerformance(self, request, context):
+        """What this replica of the gateway measured of itself over the last minutes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardioMeshServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -183,6 +195,11 @@ def add_CardioMeshServicer_to_server(servicer, server):
                     servicer.GetModelCard,
                     request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetModelCardRequest.FromString,
                     response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetModelCardResponse.SerializeToString,
+            ),
+            'GetPerformance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPerformance,
+                    request_deserializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetPerformanceRequest.FromString,
+                    response_serializer=cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetPerformanceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -402,6 +419,33 @@ class CardioMesh:
             '/cardiomesh.gateway.v1.CardioMesh/GetModelCard',
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetModelCardRequest.SerializeToString,
             cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetModelCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPerformance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cardiomesh.gateway.v1.CardioMesh/GetPerformance',
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetPerformanceRequest.SerializeToString,
+            cardiomesh_dot_gateway_dot_v1_dot_gateway__pb2.GetPerformanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

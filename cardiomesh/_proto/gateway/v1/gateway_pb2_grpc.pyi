@@ -56,6 +56,8 @@ class CardioMeshStub:
     """The models that can answer now."""
     GetModelCard: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetModelCardRequest, _gateway_pb2.GetModelCardResponse]
     """Everything that is known of one model."""
+    GetPerformance: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetPerformanceRequest, _gateway_pb2.GetPerformanceResponse]
+    """What this replica of the gateway measured of itself over the last minutes."""
 
 @_typing.type_check_only
 class CardioMeshAsyncStub(CardioMeshStub):
@@ -85,6 +87,8 @@ class CardioMeshAsyncStub(CardioMeshStub):
     """The models that can answer now."""
     GetModelCard: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetModelCardRequest, _gateway_pb2.GetModelCardResponse]  # type: ignore[assignment]
     """Everything that is known of one model."""
+    GetPerformance: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetPerformanceRequest, _gateway_pb2.GetPerformanceResponse]  # type: ignore[assignment]
+    """What this replica of the gateway measured of itself over the last minutes."""
 
 class CardioMeshServicer(metaclass=_abc_1.ABCMeta):
     """Analyses 12-lead ECGs and explains the answers."""
@@ -159,5 +163,13 @@ class CardioMeshServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GetModelCardResponse, _abc.Awaitable[_gateway_pb2.GetModelCardResponse]]:
         """Everything that is known of one model."""
+
+    @_abc_1.abstractmethod
+    def GetPerformance(
+        self,
+        request: _gateway_pb2.GetPerformanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetPerformanceResponse, _abc.Awaitable[_gateway_pb2.GetPerformanceResponse]]:
+        """What this replica of the gateway measured of itself over the last minutes."""
 
 def add_CardioMeshServicer_to_server(servicer: CardioMeshServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
