@@ -24,6 +24,7 @@ from cardiomesh.client._results import (
 from cardiomesh.client._tracing import traced
 from cardiomesh.rpc.channel import TlsFiles, dial, dial_sync
 from cardiomesh.rpc.status import error_from_rpc
+from cardiomesh.rpc.upload import status_kept
 
 __all__ = ["DEFAULT_TIMEOUT_S", "AsyncClient", "Client"]
 
@@ -345,7 +346,7 @@ class AsyncClient:
 
         def start(requests: Any) -> Any:
             with traced(method, self._tracers, authorization(self._credential)) as metadata:
-                return getattr(self._stub, method)(requests, timeout=timeout, metadata=metadata)
+                return status_kept(getattr(self._stub, method)(requests, timeout=timeout, metadata=metadata))
 
         return start
 
