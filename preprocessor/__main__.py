@@ -11,6 +11,7 @@ from preprocessor.long.desk import Limits, LongDesk
 from preprocessor.memory import settle
 from preprocessor.servicer import PreprocessorServicer
 from preprocessor.settings import PreprocessorSettings
+from preprocessor.slow.lane import SlowLane
 
 
 def build(settings: PreprocessorSettings, telemetry: Telemetry) -> Application:
@@ -36,6 +37,11 @@ def build(settings: PreprocessorSettings, telemetry: Telemetry) -> Application:
                 memory_mib=settings.decode_memory_mib,
             ),
             settings.quality_threshold,
+        ),
+        slow=SlowLane(
+            settings.quality_threshold,
+            decode_seconds=settings.decode_seconds,
+            decode_memory_mib=settings.decode_memory_mib,
         ),
     )
     return Application(

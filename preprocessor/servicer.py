@@ -10,17 +10,16 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from opentelemetry import trace
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
-from cardiomesh.chassis.telemetry import Telemetry, Value
+from cardiomesh.chassis.priority import EXPLANATION, PRIORITY_HEADER
+from cardiomesh.chassis.telemetry import Telemetry
 from preprocessor.decoding.isolation import WorkerPool
 from preprocessor.long.desk import LongDesk
-from preprocessor.measuring import Named, measurements_of
-from preprocessor.messages import from_recording, to_response
-from preprocessor.prepare import make_ready, read
+from preprocessor.preparation import Preparation
+from preprocessor.slow.lane import SlowLane
 
 __all__ = ["PreprocessorServicer"]
 
@@ -37,20 +36,25 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
         threads: int,
         item_seconds: float,
         long: LongDesk,
+        slow: SlowLane,
     ) -> None:
         self._telemetry = telemetry
         self._workers = workers
-        self._quality_threshold = quality_threshold
+        self._preparation = Preparation(telemetry, workers.decode, quality_threshold)
         self._threads = threads
         self._item_seconds = item_seconds
         self._long = long
+        self._slow = slow
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
 
     async def Prepare(
         self, request: preprocessor_pb2.PrepareRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> preprocessor_pb2.PrepareResponse:
-        """Prepare one recording."""
-        return await self._in_thread(request)
+        """Prepare one recording; what is for an explanation waits behind everything else."""
+        slow = dict(context.invocation_metadata() or ()).get(PRIORITY_HEADER) == EXPLANATION
+        answer = await (self._slow.prepare(request) if slow else self._in_thread(request))
+        self._count(answer)
+        return answer
 
     async def PrepareBatch(
         self,
@@ -67,6 +71,7 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
         outcome = await outcome_of(item.item_id, lambda: self._in_thread(item.request), self._item_seconds)
         if isinstance(outcome, types_pb2.ItemError):
             return preprocessor_pb2.PrepareBatchResponse(item_id=item.item_id, error=outcome)
+        self._count(outcome)
         return preprocessor_pb2.PrepareBatchResponse(item_id=item.item_id, response=outcome)
 
     async def PrepareLong(
@@ -81,35 +86,17 @@ class PreprocessorServicer(preprocessor_pb2_grpc.PreprocessorServicer):
 
     async def _in_thread(self, request: preprocessor_pb2.PrepareRequest) -> preprocessor_pb2.PrepareResponse:
         here = contextvars.copy_context()  # the spans made in the thread belong under this call's
-        return await asyncio.get_running_loop().run_in_executor(self._pool, here.run, self._prepare, request)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, here.run, self._preparation, request)
 
-    def _prepare(self, request: preprocessor_pb2.PrepareRequest) -> preprocessor_pb2.PrepareResponse:
-        with self._telemetry.span("prepare.decode", {}) as span:
-            recording = read(from_recording(request.recording), self._workers.decode, request.may_miss)
-            self._telemetry.describe(span, {"cardiomesh.format": recording.format})
-        with self._telemetry.span("prepare.condition", {}) as span:
-            prepared = make_ready(recording, self._quality_threshold)
-            self._describe(span, prepared.quality.grade, len(prepared.window_starts), prepared.preprocessing_version)
+    def _count(self, answer: preprocessor_pb2.PrepareResponse) -> None:
+        grade = types_pb2.Grade.Name(answer.quality.grade).removeprefix("GRADE_")
         self._telemetry.count(
-            "recordings",
-            {"cardiomesh.format": recording.format, "cardiomesh.quality_grade": str(prepared.quality.grade)},
+            "recordings", {"cardiomesh.format": answer.recording.format, "cardiomesh.quality_grade": grade}
         )
-        measurements: tuple[Named, ...] = ()
-        if request.measure:
-            with self._telemetry.span("prepare.measure", {}):
-                measurements = measurements_of(recording)
-        return to_response(prepared, measurements, request.include_signal)
-
-    def _describe(self, span: trace.Span, grade: str, windows: int, version: str) -> None:
-        facts: dict[str, Value] = {
-            "cardiomesh.quality_grade": str(grade),
-            "cardiomesh.windows": windows,
-            "cardiomesh.preprocessing_version": version,
-        }
-        self._telemetry.describe(span, facts)
 
     async def close(self) -> None:
         """Stop threads and workers; what runs is finished first."""
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._workers.close)
         await self._long.close()
+        await self._slow.close()

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.chassis.priority import EXPLANATION, PRIORITY_HEADER
 from cardiomesh.chassis.service import RunningService, running
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.ecg.leads import STANDARD_LEADS
@@ -84,6 +85,17 @@ async def test_a_signal_becomes_a_tensor(service: RunningService) -> None:
     assert answer.recording.device.model == "One"
     assert answer.recording.acquired_at.ToDatetime().year == 2026
     assert not answer.HasField("signal")
+
+
+async def test_what_is_for_an_explanation_goes_through_the_slow_lane(
+    service: RunningService, spans: InMemorySpanExporter
+) -> None:
+    request = preprocessor_pb2.PrepareRequest(recording=signal())
+    async with dial(service.grpc_address) as channel:
+        stub = preprocessor_pb2_grpc.PreprocessorStub(channel)
+        slow = await stub.Prepare(request, timeout=30, metadata=((PRIORITY_HEADER, EXPLANATION),))
+        assert [span.name for span in spans.get_finished_spans()] == ["rpc.server"]
+        assert await stub.Prepare(request, timeout=30) == slow
 
 
 async def test_the_real_dicom_and_its_signal(service: RunningService, dicom_file: bytes) -> None:

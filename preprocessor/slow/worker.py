@@ -1,0 +1,62 @@
+"""The child's side: ``python -m preprocessor.slow.worker REJECT_BELOW DECODE_SECONDS DECODE_MEMORY_MIB``.
+
+Reads requests from standard input and writes answers to standard output, until the input closes (so it never outlives
+its parent). A frame is a four-byte length, one byte that says what follows, and a protocol buffer message.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO, Final
+
+from google.protobuf.message import Message
+
+from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
+from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.errors import CardioMeshError
+from cardiomesh.rpc.status import item_error
+
+__all__ = ["ANSWER", "ERROR", "FRAME", "REQUEST"]
+
+FRAME: Final = struct.Struct("<Lc")
+REQUEST: Final = b"r"
+ANSWER: Final = b"a"
+ERROR: Final = b"e"
+#: As far back as the kernel's ordinary scheduling goes.
+_NICENESS: Final = 19
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prepare one recording after the other."""
+    reject_below, seconds, memory_mib = arguments
+    os.nice(_NICENESS)  # before a second of imports
+    from preprocessor.decoding.isolation import WorkerPool
+    from preprocessor.memory import settle
+    from preprocessor.preparation import Preparation
+
+    workers = WorkerPool(1, seconds=float(seconds), memory_mib=int(memory_mib))
+    prepare = Preparation(Telemetry("preprocessor"), workers.decode, float(reject_below))
+    settle()
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while head := source.read(FRAME.size):
+        length, _ = FRAME.unpack(head)
+        request = preprocessor_pb2.PrepareRequest.FromString(source.read(length))
+        try:
+            answer = prepare(request)
+        except CardioMeshError as error:
+            _write(sink, ERROR, item_error(error))
+        else:
+            _write(sink, ANSWER, answer)
+
+
+def _write(sink: BinaryIO, kind: bytes, message: Message) -> None:
+    encoded = message.SerializeToString()
+    sink.write(FRAME.pack(len(encoded), kind) + encoded)
+    sink.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
