@@ -68,6 +68,8 @@ class Catalogue:
 
     def _know(self, models: Mapping[tuple[str, int], Model]) -> None:
         self._models = dict(sorted(models.items()))
+        cards = [model.card for model in self._models.values()]
+        self._graphs = frozenset(card.name for card in cards) | {card.attribution for card in cards if card.attribution}
         self._by_name = {name: [m for m in self._models.values() if m.card.name == name] for name, _ in self._models}
 
     def _card(self, name: str, version: int) -> ModelCard | None:
@@ -115,8 +117,7 @@ class Catalogue:
 
     def graphs(self) -> frozenset[str]:
         """Names that may be asked for by KServe v2: the published models and the graphs that explain them."""
-        cards = [model.card for model in self._models.values()]
-        return frozenset(card.name for card in cards) | {card.attribution for card in cards if card.attribution}
+        return self._graphs
 
     def card_bytes(self, model: Model) -> bytes:
         """The card's file, byte for byte."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import TracebackType
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
-from cardiomesh.errors import CardioMeshError, PermissionDenied
-from gateway.identity import AUDITED, STREAMS, Authenticator, Caller, Peer, permit
+from cardiomesh.chassis.deadline import current_budget
+from cardiomesh.chassis.interceptor import Peer
+from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, PermissionDenied
+from gateway.identity import AUDITED, STREAMS, Authenticator, Caller, permit
 from gateway.store import AuditRecord, Entry, Ledger, StoredAnswer
 
 __all__ = ["Call", "Door", "current_call"]
@@ -112,43 +115,70 @@ class Door:
         self._authenticator = authenticator
         self._ledger = ledger
 
-    @asynccontextmanager
-    async def enter(
-        self, method: str, metadata: Mapping[str, str], peer: Mapping[str, Iterable[bytes]]
-    ) -> AsyncIterator[None]:
+    def enter(self, method: str, metadata: Mapping[str, str], peer: Peer) -> AbstractAsyncContextManager[None]:
         """Surround one call of ``method`` (``/package.Service/Method``); raises Unauthenticated or PermissionDenied.
 
         A call of which nothing is known to have been recorded is recorded before it may end well. One that fails is
         recorded too, but its error is not held back for that. Callers who are nobody leave no record: a flood of them
         would be a flood of records.
         """
-        caller = await self._authenticator.caller(metadata, Peer.of(peer))
-        call = Call(caller, method, self._ledger)
+        return _Visit(self, method, metadata, peer)
+
+    async def begin(self, method: str, metadata: Mapping[str, str], peer: Peer) -> Call:
+        """Let the caller in, and make the call the current one."""
+        call = Call(await self._authenticator.caller(metadata, peer), method, self._ledger)
         try:
-            permit(caller, method)
+            permit(call.caller, method)
             _call.set(call)
             if method in STREAMS:
                 await self._write(call, "STARTED")
-            yield
-        except (CardioMeshError, TimeoutError, asyncio.CancelledError, GeneratorExit) as error:
-            self._submit(call, _outcome(error))
+        except BaseException as error:
+            self.failed(call, error)
             raise
-        except Exception:
-            self._submit(call, CardioMeshError.reason)
-            raise
-        if not call.recorded or method in STREAMS:
+        return call
+
+    async def succeeded(self, call: Call) -> None:
+        """Return when what was done is on record."""
+        if not call.recorded or call.method in STREAMS:
             await self._write(call, "OK")
+
+    def failed(self, call: Call, error: BaseException) -> None:
+        """Have it recorded."""
+        outcome = _outcome(error)
+        if self._ledger is not None and (call.method in AUDITED or outcome == PermissionDenied.reason):
+            self._ledger.submit(call.record(outcome))
 
     async def _write(self, call: Call, outcome: str) -> None:
         if self._ledger is not None and call.method in AUDITED:
             await self._ledger.write(call.record(outcome))
 
-    def _submit(self, call: Call, outcome: str) -> None:
-        if self._ledger is not None and (call.method in AUDITED or outcome == PermissionDenied.reason):
-            self._ledger.submit(call.record(outcome))
+
+class _Visit(AbstractAsyncContextManager[None]):
+    """One call on its way through the door and back."""
+
+    __slots__ = ("_call", "_door", "_metadata", "_method", "_peer")
+
+    def __init__(self, door: Door, method: str, metadata: Mapping[str, str], peer: Peer) -> None:
+        self._door = door
+        self._method = method
+        self._metadata = metadata
+        self._peer = peer
+
+    async def __aenter__(self) -> None:
+        self._call = await self._door.begin(self._method, self._metadata, self._peer)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self._door.succeeded(self._call)
+        else:
+            self._door.failed(self._call, error)
 
 
 def _outcome(error: BaseException) -> str:
     if isinstance(error, CardioMeshError):
         return error.reason
-    return "DEADLINE_EXCEEDED" if isinstance(error, TimeoutError) else "CANCELLED"
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        return Cancelled.reason if current_budget().remaining() > 0 else DeadlineExceeded.reason
+    return DeadlineExceeded.reason if isinstance(error, TimeoutError) else CardioMeshError.reason

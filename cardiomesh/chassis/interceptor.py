@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
@@ -14,22 +14,22 @@ from cardiomesh.chassis.deadline import Budget
 from cardiomesh.errors import CardioMeshError, Overloaded
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 
-__all__ = ["CallInterceptor", "Door", "open_door"]
+__all__ = ["CallInterceptor", "Door", "Peer", "open_door"]
 
 T = TypeVar("T")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-#: Full method name, metadata, and the transport's authentication context → what surrounds the call: it may refuse on
-#: entering, and on leaving it may hold the answer back until something is done.
-Door: TypeAlias = Callable[[str, Mapping[str, str], Mapping[str, Iterable[bytes]]], AbstractAsyncContextManager[None]]
+#: The transport's authentication context; asked for where it matters, since it costs something to put together.
+Peer: TypeAlias = Callable[[], Mapping[str, Iterable[bytes]]]
+#: Full method name, metadata, and who is at the other end → what surrounds the call: it may refuse on entering, and on
+#: leaving it may hold the answer back until something is done.
+Door: TypeAlias = Callable[[str, Mapping[str, str], Peer], AbstractAsyncContextManager[None]]
 #: They answer under any load, and count as nobody's call.
 _UNTOUCHED: Final = ("/grpc.health.", "/grpc.reflection.")
 _RETRY_AFTER_S: Final = 1.0
 
 
-def open_door(
-    method: str, metadata: Mapping[str, str], peer: Mapping[str, Iterable[bytes]]
-) -> AbstractAsyncContextManager[None]:
+def open_door(method: str, metadata: Mapping[str, str], peer: Peer) -> AbstractAsyncContextManager[None]:
     """The door of a service inside the mesh, whose callers the network has already chosen."""
     return nullcontext()
 
@@ -40,17 +40,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, calls: Calls, door: Door = open_door) -> None:
         self._calls = calls
         self._door = door
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap the handler that was found for the method."""
-        handler = await continuation(handler_call_details)
+        """Wrap the handler that was found for the method; a method's handler is the same for every call."""
         method = handler_call_details.method
-        if handler is None or method.startswith(_UNTOUCHED):
-            return handler
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None or method.startswith(_UNTOUCHED):
+                return handler
+            wrapped = self._wrapped[method] = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
         codec = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
@@ -66,14 +73,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return make(self._stream(method, answers, default_s), **codec)
 
     def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[T]]) -> Callable[[Any, Any], Awaitable[T]]:
+        around = self._around(method, self._calls.default_deadline_s)
+
         async def call(request: Any, context: Context) -> T:
             failure: CardioMeshError
+            metadata = metadata_of(context)
             try:
-                with self._around(method, context, self._calls.default_deadline_s) as (budget, metadata):
-                    async with (
-                        asyncio.timeout(budget.remaining()),
-                        self._door(method, metadata, context.auth_context()),
-                    ):
+                with around(context, metadata) as budget:
+                    async with asyncio.timeout(budget.remaining()), self._door(method, metadata, context.auth_context):
                         return await behaviour(request, context)
             except CardioMeshError as error:
                 failure = error
@@ -84,13 +91,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _stream(
         self, method: str, behaviour: Callable[[Any, Any], AsyncIterator[T]], default_s: float
     ) -> Callable[[Any, Any], AsyncIterator[T]]:
+        around = self._around(method, default_s)
+
         async def call(request: Any, context: Context) -> AsyncIterator[T]:
             failure: CardioMeshError | None = None
+            metadata = metadata_of(context)
             try:
-                with self._around(method, context, default_s) as (budget, metadata):
+                with around(context, metadata) as budget:
                     async with (
                         asyncio.timeout(budget.remaining()),
-                        self._door(method, metadata, context.auth_context()),
+                        self._door(method, metadata, context.auth_context),
                         _closing(behaviour(request, context)) as parts,
                     ):
                         async for part in parts:
@@ -102,15 +112,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    @contextmanager
-    def _around(self, method: str, context: Context, default_s: float) -> Iterator[tuple[Budget, Mapping[str, str]]]:
-        """The common part of unary and streaming calls. Whatever goes wrong leaves as a CardioMeshError."""
-        metadata = {k: v for k, v in metadata_of(context) if isinstance(v, str)}
+    def _around(
+        self, method: str, default_s: float
+    ) -> Callable[[Context, Mapping[str, str]], AbstractContextManager[Budget]]:
+        """What surrounds each call of ``method``, unary or not."""
         service, _, name = method.strip("/").partition("/")
         facts = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
-        left: float | None = context.time_remaining()
-        with self._calls.around(name, "rpc.server", facts, metadata, default_s if left is None else left) as budget:
-            yield budget, metadata
+
+        def around(context: Context, metadata: Mapping[str, str]) -> AbstractContextManager[Budget]:
+            left: float | None = context.time_remaining()
+            return self._calls.around(name, "rpc.server", facts, metadata, default_s if left is None else left)
+
+        return around
 
 
 @asynccontextmanager
@@ -123,10 +136,10 @@ async def _closing(parts: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
             await parts.aclose()
 
 
-def metadata_of(context: Context) -> Iterable[tuple[str, str | bytes]]:
-    """The call's metadata; grpc says None where there is none."""
+def metadata_of(context: Context) -> dict[str, str]:
+    """The call's metadata but for what is binary; grpc says None where there is none."""
     pairs: Iterable[tuple[str, str | bytes]] | None = context.invocation_metadata()
-    return pairs or ()
+    return {key: value for key, value in pairs or () if isinstance(value, str)}
 
 
 async def _abort(context: Context, error: CardioMeshError) -> NoReturn:

@@ -46,7 +46,7 @@ def guard(door: Door, calls: Calls) -> Middleware:
         seconds = _seconds(request, OPEN_STREAM_S if method in open_streams else calls.default_deadline_s)
         try:
             with calls.around(name, "http.server", facts, headers, seconds) as budget:
-                async with asyncio.timeout(budget.remaining()), door.enter(method, headers, {}):
+                async with asyncio.timeout(budget.remaining()), door.enter(method, headers, dict):
                     return await handler(request)
         except CardioMeshError as error:
             stream: AnswerStream | None = request.get(STREAM)

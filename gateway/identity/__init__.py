@@ -1,6 +1,6 @@
 """Who calls, for which tenant, and what they may do."""
 
-from gateway.identity.authenticator import Authenticator, Peer, anonymous
+from gateway.identity.authenticator import Authenticator, anonymous
 from gateway.identity.caller import Caller, Role
 from gateway.identity.directory import IdentityFile, new_key
 from gateway.identity.policy import AUDITED, POLICY, STREAMS, permit
@@ -13,7 +13,6 @@ __all__ = [
     "Authenticator",
     "Caller",
     "IdentityFile",
-    "Peer",
     "Role",
     "TokenRules",
     "TokenVerifier",

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from cardiomesh.chassis.interceptor import Peer
 from cardiomesh.errors import Unauthenticated
 from gateway.identity.caller import Caller, Role
 from gateway.identity.directory import IdentityFile
 from gateway.identity.tokens import TokenVerifier
 
-__all__ = ["Authenticator", "Peer", "anonymous"]
+__all__ = ["Authenticator", "anonymous"]
 
 _BEARER: Final = "bearer "
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """What the transport knows of the other end."""
-
-    #: Names in the client certificate that TLS verified: subject alternative names, or else the common name.
-    subjects: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, auth_context: Mapping[str, Iterable[bytes]]) -> Peer:
-        """From gRPC's authentication context; empty on a plain connection."""
-        names = auth_context.get("x509_subject_alternative_name") or auth_context.get("x509_common_name") or ()
-        return cls(tuple(name.decode("utf-8", "replace") for name in names))
 
 
 class Authenticator:
@@ -62,8 +48,8 @@ class Authenticator:
             shown = authorization[len(_BEARER) :].strip()
         if shown:
             return await self._by_secret(shown)
-        if peer.subjects and self._identities is not None:
-            found = self._identities.by_certificate(peer.subjects)
+        if self._identities is not None:
+            found = self._identities.by_certificate(_subjects(peer()))
             if found is not None:
                 return found
         if self._anonymous is not None:
@@ -77,6 +63,12 @@ class Authenticator:
         if found is None:
             raise Unauthenticated("the key is unknown or has expired")
         return found
+
+
+def _subjects(peer: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
+    """Names in the client certificate that TLS verified: subject alternative names, or else the common name."""
+    names = peer.get("x509_subject_alternative_name") or peer.get("x509_common_name") or ()
+    return tuple(name.decode("utf-8", "replace") for name in names)
 
 
 def anonymous(roles: Iterable[Role], tenant: str) -> Caller | None:

@@ -23,7 +23,7 @@ from typing import Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from cardiomesh.errors import InvalidRequest
-from gateway.identity.caller import TENANT_PATTERN, Caller, Role
+from gateway.identity.caller import TENANT_PATTERN, Caller, Proof, Role
 
 __all__ = ["CertificateEntry", "Identities", "IdentityFile", "KeyEntry", "digest_of", "new_key", "read_identities"]
 
@@ -101,8 +101,8 @@ class IdentityFile:
         return stat.st_mtime_ns, stat.st_ino
 
     def _use(self, identities: Identities) -> None:
-        self._keys = {entry.sha256: entry for entry in identities.keys}
-        self._certificates = {entry.subject: entry for entry in identities.certificates}
+        self._keys = {entry.sha256: (_caller(entry, "api_key"), entry.expires) for entry in identities.keys}
+        self._certificates = {entry.subject: _caller(entry, "certificate") for entry in identities.certificates}
 
     def refresh(self, *, now: bool = False) -> None:
         """Read the file again if it changed; looks at most once a second unless told ``now``."""
@@ -122,16 +122,14 @@ class IdentityFile:
     def by_key(self, key: str, at: datetime) -> Caller | None:
         """The owner of a key that has not expired."""
         self.refresh()
-        entry = self._keys.get(digest_of(key))
-        if entry is None or (entry.expires is not None and entry.expires <= at):
-            return None
-        return Caller(entry.name, entry.tenant, entry.roles, "api_key")
+        caller, expires = self._keys.get(digest_of(key), (None, None))
+        return caller if expires is None or expires > at else None
 
     def by_certificate(self, subjects: tuple[str, ...]) -> Caller | None:
         """The owner of the first known name in a certificate that TLS has verified."""
         self.refresh()
-        for subject in subjects:
-            entry = self._certificates.get(subject)
-            if entry is not None:
-                return Caller(entry.name, entry.tenant, entry.roles, "certificate")
-        return None
+        return next((self._certificates[name] for name in subjects if name in self._certificates), None)
+
+
+def _caller(entry: _Entry, proof: Proof) -> Caller:
+    return Caller(entry.name, entry.tenant, entry.roles, proof)
