@@ -36,6 +36,7 @@ from cardiomesh.client._explanation import (
     Part,
     SegmentShare,
 )
+from cardiomesh.client._live import LiveAlarm, LiveEnd, LivePart, LiveSkipped, LiveStarted, LiveWindow
 from cardiomesh.client._long import (
     Extreme,
     FindingBurden,
@@ -60,6 +61,7 @@ from cardiomesh.client._results import (
     Timing,
 )
 from cardiomesh.client._rules import Criterion, FindingAgreement, ReportLine, Rule, RuleEvaluation, Words
+from cardiomesh.client._stream import AsyncLiveStream, LiveArguments, LiveStream
 from cardiomesh.rpc.channel import TlsFiles
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "SETTINGS",
     "Analysis",
     "AsyncClient",
+    "AsyncLiveStream",
     "Attribution",
     "BatchItem",
     "Client",
@@ -86,6 +89,14 @@ __all__ = [
     "LeadQuality",
     "Lime",
     "LimeFeature",
+    "LiveAlarm",
+    "LiveArguments",
+    "LiveEnd",
+    "LivePart",
+    "LiveSkipped",
+    "LiveStarted",
+    "LiveStream",
+    "LiveWindow",
     "LongOverview",
     "LongPart",
     "LongSummary",

@@ -21,6 +21,7 @@ from cardiomesh.client._results import (
     analysis_of,
     models_of,
 )
+from cardiomesh.client._stream import AsyncLiveStream, LiveArguments, LiveStream, live_outbox
 from cardiomesh.client._tracing import traced
 from cardiomesh.rpc.channel import TlsFiles, dial, dial_sync
 from cardiomesh.rpc.status import error_from_rpc
@@ -158,6 +159,25 @@ class Client:
         """
         start = gateway_pb2.AnalyzeLongStart(model=model, model_version=model_version, stride=stride)
         return long_parts(self._opener("AnalyzeLong", timeout), start, file)
+
+    def stream(
+        self,
+        sampling_rate: float,
+        *,
+        reconnect: float = 60.0,
+        unsent: float = 60.0,
+        timeout: float | None = None,
+        **recording: Unpack[LiveArguments],
+    ) -> LiveStream:
+        """Analyse leads while they are recorded: ``send`` samples, iterate the answers, ``finish`` (``LiveArguments``).
+
+        A broken connection is taken up again where it broke, without a window lost or answered twice; ``reconnect`` is
+        for how many seconds without an answer that is tried. ``unsent`` is how many seconds of samples may wait here
+        before ``send`` waits, or, with ``when_behind="skip"``, before the oldest are given up.
+        """
+        return LiveStream(
+            self._opener("AnalyzeStream", timeout), live_outbox(sampling_rate, recording, unsent), reconnect
+        )
 
     def explain(
         self,
@@ -298,6 +318,19 @@ class AsyncClient:
         """Analyse a recording of any length."""
         start = gateway_pb2.AnalyzeLongStart(model=model, model_version=model_version, stride=stride)
         return long_parts_async(self._opener("AnalyzeLong", timeout), start, file)
+
+    def stream(
+        self,
+        sampling_rate: float,
+        *,
+        reconnect: float = 60.0,
+        unsent: float = 60.0,
+        timeout: float | None = None,
+        **recording: Unpack[LiveArguments],
+    ) -> AsyncLiveStream:
+        """Analyse leads while they are recorded."""
+        outbox = live_outbox(sampling_rate, recording, unsent)
+        return AsyncLiveStream(self._opener("AnalyzeStream", timeout), outbox, reconnect)
 
     async def explain(
         self,

@@ -1,0 +1,326 @@
+"""Live recordings: samples are sent while answers come, and a broken connection is taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypedDict
+
+import grpc
+import numpy.typing as npt
+
+from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.client._decision import Setting, setting_value
+from cardiomesh.client._live import LiveEnd, LivePart, LiveSkipped, LiveWindow, live_part_of
+from cardiomesh.client._outbox import Outbox, resumable
+from cardiomesh.client._requests import Sex
+from cardiomesh.ecg.leads import STANDARD_LEADS
+from cardiomesh.errors import CardioMeshError, InvalidRequest
+from cardiomesh.rpc.status import error_from_rpc
+
+__all__ = ["AsyncLiveStream", "LiveArguments", "LiveStream", "live_outbox"]
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+_SAMPLE_TYPES: Final = {"int16": types_pb2.SAMPLE_TYPE_INT16, "float32": types_pb2.SAMPLE_TYPE_FLOAT32}
+_SEXES: Final = {"female": types_pb2.SEX_FEMALE, "male": types_pb2.SEX_MALE}
+
+
+class LiveArguments(TypedDict, total=False):
+    """How callers describe a live recording, beside its rate."""
+
+    #: Names in the order of the chunks; the twelve in standard order when left out.
+    leads: Sequence[str]
+    #: UCUM code: "mV" (the default), "uV" or "V".
+    unit: str
+    #: How samples travel: "float32" (the default) or "int16".
+    sample_type: Literal["int16", "float32"]
+    #: Physical value of one count, in the unit.
+    scale: float
+    #: Seconds from one window to the next, at least 1; ten when left out.
+    stride: float
+    #: "wait": every window is answered, and ``send`` waits. "skip": ``send`` never waits, and old windows are given up.
+    when_behind: Literal["wait", "skip"]
+    model: str
+    model_version: int
+    #: Also return each window's measurements.
+    measure: bool
+    #: Beats per minute below and from which an alarm is raised.
+    slow_below: float
+    fast_from: float
+    #: Evaluable windows in a row without it that clear an alarm.
+    clear_after: int
+    subject_ref: str
+    age_years: int
+    sex: Sex
+    setting: Setting
+
+
+def live_outbox(sampling_rate: float, arguments: LiveArguments, unsent_seconds: float) -> Outbox:
+    """A checked start with nothing sent; what only the mesh can know is refused by the mesh."""
+    sample_type = arguments.get("sample_type", "float32")
+    if sample_type not in _SAMPLE_TYPES:
+        raise InvalidRequest.field("sample_type", "is neither 'int16' nor 'float32'", "UNKNOWN")
+    when_behind = arguments.get("when_behind", "wait")
+    if when_behind not in ("wait", "skip"):
+        raise InvalidRequest.field("when_behind", "is neither 'wait' nor 'skip'", "UNKNOWN")
+    start = gateway_pb2.AnalyzeStreamStart(
+        leads=arguments.get("leads", STANDARD_LEADS),
+        sampling_rate=sampling_rate,
+        unit=arguments.get("unit", "mV"),
+        sample_type=_SAMPLE_TYPES[sample_type],
+        scale=arguments.get("scale"),
+        order=gateway_pb2.SAMPLE_ORDER_INTERLEAVED,
+        stride=arguments.get("stride", 0.0),
+        when_behind=gateway_pb2.WHEN_BEHIND_SKIP if when_behind == "skip" else gateway_pb2.WHEN_BEHIND_WAIT,
+        model=arguments.get("model", ""),
+        model_version=arguments.get("model_version", 0),
+        subject_ref=arguments.get("subject_ref", ""),
+        setting=setting_value(arguments.get("setting", "")),
+        measure=arguments.get("measure", False),
+        rate_limits=gateway_pb2.RateLimits(low=arguments.get("slow_below"), high=arguments.get("fast_from")),
+        clear_after=arguments.get("clear_after", 0),
+    )
+    age_years, sex = arguments.get("age_years"), arguments.get("sex")
+    if age_years is not None:
+        start.patient.age_years = age_years
+    if sex is not None:
+        start.patient.sex = _SEXES[sex]
+    return Outbox(start, unsent_seconds)
+
+
+class _Patience:
+    """How long to go on trying: pauses grow, and start over with every answer."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.progressed()
+
+    def progressed(self) -> None:
+        self._pause = _FIRST_PAUSE_S
+        self._since: float | None = None
+
+    def pause_after(self, error: CardioMeshError, outbox: Outbox) -> float:
+        """Seconds to wait before the next try; raises the error where there is none."""
+        now = time.monotonic()
+        self._since = self._since or now
+        if not outbox.started or not resumable(error) or now - self._since > self._seconds:
+            raise error
+        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE_S)
+        return pause
+
+
+def _is_progress(part: LivePart) -> bool:
+    return isinstance(part, LiveWindow | LiveSkipped | LiveEnd)
+
+
+class LiveStream:
+    """A live recording on a blocking client. Send from one thread and iterate in another; each by one thread only.
+
+    ::
+
+        with client.stream(500, unit="uV", sample_type="int16", stride=5) as stream:
+            threading.Thread(target=feed, args=[stream]).start()    # stream.send(chunk) …, stream.finish()
+            for part in stream:
+                ...
+    """
+
+    def __init__(self, opener: Callable[[Any], Any], outbox: Outbox, reconnect: float) -> None:
+        self._opener = opener
+        self._outbox = outbox
+        self._patience = _Patience(reconnect)
+        self._changed = threading.Condition()
+        self._connection = 0
+        self._finished = self._closed = False
+        self._failure: CardioMeshError | None = None
+        self._call = self._connect()
+
+    def send(self, chunk: npt.ArrayLike) -> None:
+        """Send the next ``[leads, n]`` samples; waits while too many are unsent. Raises what has ended the stream."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._outbox.full or self._finished or self._failure)
+            if self._failure is not None:
+                raise self._failure
+            if self._finished:
+                raise InvalidRequest.field("chunk", "the recording is finished", "OUT_OF_ORDER")
+            self._outbox.put(chunk)
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """No samples follow; the remaining answers still come."""
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[LivePart]:
+        """The answers; raises what ends the stream, unless it could be taken up again."""
+        try:
+            while True:
+                try:
+                    for message in self._call:
+                        with self._changed:
+                            self._outbox.answered(message)
+                            self._changed.notify_all()
+                        if message.end.reason == gateway_pb2.END_REASON_DRAINING:
+                            continue  # the status that follows says the same
+                        part = live_part_of(message)
+                        if _is_progress(part):
+                            self._patience.progressed()
+                        yield part
+                    return
+                except grpc.RpcError as error:
+                    if self._closed:
+                        return
+                    time.sleep(self._patience.pause_after(error_from_rpc(error), self._outbox))
+                self._call = self._connect()
+        except CardioMeshError as error:
+            with self._changed:
+                self._failure = error
+                self._connection += 1
+                self._changed.notify_all()
+            raise
+
+    def _connect(self) -> Any:
+        with self._changed:
+            self._connection += 1
+            self._changed.notify_all()
+            return self._opener(self._requests(self._connection, self._outbox.opening()))
+
+    def _requests(
+        self, connection: int, opening: gateway_pb2.AnalyzeStreamRequest
+    ) -> Iterator[gateway_pb2.AnalyzeStreamRequest]:
+        """What gRPC sends on one connection; it asks from a thread of its own."""
+        yield opening
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._outbox.unsent or self._finished or self._connection != connection)
+                if self._connection != connection:
+                    return
+                request = self._outbox.next()
+                self._changed.notify_all()
+            if request is None:
+                return
+            yield request
+
+    def close(self) -> None:
+        """End it at once, answered or not."""
+        with self._changed:
+            self._connection += 1
+            self._finished = self._closed = True
+            self._changed.notify_all()
+        self._call.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncLiveStream:
+    """The same for asyncio: send in one task, iterate in another."""
+
+    def __init__(self, opener: Callable[[Any], Any], outbox: Outbox, reconnect: float) -> None:
+        self._opener = opener
+        self._outbox = outbox
+        self._patience = _Patience(reconnect)
+        self._changed = asyncio.Condition()
+        self._connection = 0
+        self._finished = self._closed = False
+        self._failure: CardioMeshError | None = None
+        self._call = self._connect()
+
+    async def send(self, chunk: npt.ArrayLike) -> None:
+        """Send the next ``[leads, n]`` samples; waits while too many are unsent. Raises what has ended the stream."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._outbox.full or self._finished or self._failure)
+            if self._failure is not None:
+                raise self._failure
+            if self._finished:
+                raise InvalidRequest.field("chunk", "the recording is finished", "OUT_OF_ORDER")
+            self._outbox.put(chunk)
+            self._changed.notify_all()
+
+    async def finish(self) -> None:
+        """No samples follow; the remaining answers still come."""
+        async with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    async def __aiter__(self) -> AsyncIterator[LivePart]:
+        """The answers; raises what ends the stream, unless it could be taken up again."""
+        try:
+            while True:
+                try:
+                    async for message in self._call:
+                        async with self._changed:
+                            self._outbox.answered(message)
+                            self._changed.notify_all()
+                        if message.end.reason == gateway_pb2.END_REASON_DRAINING:
+                            continue
+                        part = live_part_of(message)
+                        if _is_progress(part):
+                            self._patience.progressed()
+                        yield part
+                    return
+                except grpc.RpcError as error:
+                    await asyncio.sleep(self._patience.pause_after(error_from_rpc(error), self._outbox))
+                except asyncio.CancelledError:
+                    # grpc.aio cancels whoever reads from a call that is cancelled; here that is our own doing.
+                    task = asyncio.current_task()
+                    if self._closed and task is not None and not task.cancelling():
+                        return
+                    raise
+                async with self._changed:
+                    self._call = self._connect()
+                    self._changed.notify_all()
+        except CardioMeshError as error:
+            async with self._changed:
+                self._failure = error
+                self._connection += 1
+                self._changed.notify_all()
+            raise
+
+    def _connect(self) -> Any:
+        self._connection += 1
+        return self._opener(self._requests(self._connection, self._outbox.opening()))
+
+    async def _requests(
+        self, connection: int, opening: gateway_pb2.AnalyzeStreamRequest
+    ) -> AsyncIterator[gateway_pb2.AnalyzeStreamRequest]:
+        yield opening
+        while True:
+            async with self._changed:
+                # A call that has ended does not end what feeds it: that must not take samples from the next call.
+                await self._changed.wait_for(
+                    lambda: self._outbox.unsent or self._finished or self._connection != connection
+                )
+                if self._connection != connection:
+                    return
+                request = self._outbox.next()
+                self._changed.notify_all()
+            if request is None:
+                return
+            yield request
+
+    async def close(self) -> None:
+        """End it at once, answered or not."""
+        async with self._changed:
+            self._connection += 1
+            self._finished = self._closed = True
+            self._changed.notify_all()
+        self._call.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
