@@ -34,6 +34,7 @@ from gateway.live import LiveLimits, LiveStreams, TokenMint
 from gateway.long import LongAnalysis
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
+from gateway.recent import Recent
 from gateway.routing import FileBook, MemoryBook, RouteBook, Router, SqlBook
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
@@ -137,8 +138,9 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     router = _router(settings, catalogue, ledger)
     inference = Inference(triton, telemetry)
     decider = Decider(load_policy()) if settings.decision else None
+    recent = Recent(settings.recent_mib * 2**20, settings.recent_s)
     analysis = Analysis(
-        router, cache, inference, preprocessor, telemetry, decider=decider, keep_tensors=settings.keep_tensors
+        router, cache, inference, preprocessor, recent, telemetry, decider=decider, keep_tensors=settings.keep_tensors
     )
     explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
     door = Door(_authenticator(settings), ledger)

@@ -14,6 +14,7 @@ from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.hop import Hop
+from cardiomesh.chassis.priority import EXPLANATION, PRIORITY_HEADER
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
 from gateway.backend import Backend
@@ -23,6 +24,7 @@ from gateway.door import current_call
 from gateway.findings import findings
 from gateway.flights import Flights
 from gateway.inference import Inference
+from gateway.recent import Recent
 from gateway.recordings import checked, digest_of
 from gateway.routing import Choice, ModelFailed, Router, Wanted, answering
 from gateway.stopwatch import Stopwatch
@@ -57,6 +59,7 @@ class Analysis:
         cache: ResultCache,
         inference: Inference,
         preprocessor: Backend,
+        recent: Recent,
         telemetry: Telemetry,
         *,
         decider: Decider | None,
@@ -68,9 +71,12 @@ class Analysis:
         self._inference = inference
         self._flights: Flights[Answer] = Flights()
         self._preprocessor = preprocessor
-        self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(
-            preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).Prepare
+        prepare = preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).Prepare
+        self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(prepare)
+        self._prepare_last: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(
+            prepare, [(PRIORITY_HEADER, EXPLANATION)]
         )
+        self._recent = recent
         self._telemetry = telemetry
         self._keep_tensors = keep_tensors
 
@@ -90,6 +96,8 @@ class Analysis:
                 if instead is None:
                     raise failed.cause from failed
                 choice = instead
+        if not request.bypass_cache:
+            self._recent.put(self._recording_key(answer.result_id), recording)
         choice.disclose(answer)
         self._telemetry.count("routed_requests", choice.labels)
         answer.timing.CopyFrom(watch.timing())
@@ -138,6 +146,8 @@ class Analysis:
         else:
             answer = _complete(earlier, prepared)
         if prepared.tensor:  # something was done that can be spared the next time
+            if wish.measurements and not wish.signal:
+                self._recent.put(prepared_key, prepared)
             with watch.hop("cache"):
                 await self._keep(prepared_key, result_key, answer, prepared)
         answer.from_cache = earlier is not None
@@ -164,19 +174,28 @@ class Analysis:
 
     async def prepare_again(self, request: gateway_pb2.ExplainRequest, choice: Choice, measure: bool) -> Prepared:
         """What is explained: the recording of the request, or the one kept with its result."""
-        if request.recording.WhichOneof("content") is None and request.result_id:
-            kept = await self._cache.get(self._tensor_key(request.result_id), Prepared)
-            if kept is None:
-                raise InvalidRequest.field(
-                    "recording", "send it again: this result's was not kept (CARDIOMESH_KEEP_TENSORS)", "MISSING"
-                )
-            return kept
-        try:
-            return await self._prepared(
-                checked(request.recording), _Wish(measurements=measure), choice.model.card, Stopwatch()
-            )
-        except ModelFailed as failed:
-            raise failed.cause from failed
+        recording = request.recording
+        if request.result_id and recording.WhichOneof("content") is None:
+            sent = self._recent.get(self._recording_key(request.result_id), types_pb2.Recording)
+            if sent is None:
+                return await self._kept_tensor(request.result_id)
+            recording = sent
+        wish = _Wish(measurements=measure)
+        key = self._prepared_key(digest_of(checked(recording)), wish, choice.model.card)
+        prepared = self._recent.get(key, Prepared)
+        if prepared is None:
+            try:
+                prepared = await self._prepared(recording, wish, choice.model.card, Stopwatch(), self._prepare_last)
+            except ModelFailed as failed:
+                raise failed.cause from failed
+            self._recent.put(key, prepared)
+        return prepared
+
+    async def _kept_tensor(self, result_id: str) -> Prepared:
+        kept = await self._cache.get(self._tensor_key(result_id), Prepared)
+        if kept is None:
+            raise InvalidRequest.field("recording", "send it again: it is kept for a moment only", "MISSING")
+        return kept
 
     async def predicted(self, prepared: Prepared, choice: Choice) -> Sequence[types_pb2.Finding]:
         """What the rules are held against; nothing where Triton is away, because rules need no model."""
@@ -200,7 +219,12 @@ class Analysis:
         return gateway_pb2.GetResultResponse(result=answer)
 
     async def _prepared(
-        self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard, watch: Stopwatch
+        self,
+        recording: types_pb2.Recording,
+        wish: _Wish,
+        card: ModelCard,
+        watch: Stopwatch,
+        hop: Hop[preprocessor_pb2.PrepareRequest, Prepared] | None = None,
     ) -> Prepared:
         onward = preprocessor_pb2.PrepareRequest(
             recording=recording,
@@ -210,7 +234,8 @@ class Analysis:
         )
         onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
         with watch.hop("preprocessor"):
-            prepared = await self._preprocessor.idempotent(self._prepare, onward)
+            # Two targets: preparing for explanations that is slow must not have predictions refused.
+            prepared = await self._preprocessor.idempotent(hop or self._prepare, onward, "last" if hop else "")
         self._router.preprocessing = prepared.preprocessing_version
         if prepared.preprocessing_version != card.input.preprocessing_version:
             raise ModelFailed(
@@ -269,6 +294,9 @@ class Analysis:
 
     def _id_key(self, result_id: str) -> str:
         return cache_key(current_call().tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
+
+    def _recording_key(self, result_id: str) -> str:
+        return cache_key(current_call().tenant, "recording", hashlib.sha256(result_id.encode()).hexdigest())
 
     def _tensor_key(self, result_id: str) -> str:
         return cache_key(current_call().tenant, "tensor", hashlib.sha256(result_id.encode()).hexdigest())

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from cardiomesh.chassis.deadline import current_budget
-from cardiomesh.chassis.hop import Hop
+from cardiomesh.chassis.hop import Hop, Metadata
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, Unavailable
 from gateway.breaker import Breaker
@@ -84,9 +84,9 @@ class Backend:
             {"cardiomesh.hop": name},
         )
 
-    def hop(self, method: Callable[..., Any]) -> Hop[Any, Any]:
+    def hop(self, method: Callable[..., Any], metadata: Metadata = ()) -> Hop[Any, Any]:
         """One of its methods, a multicallable of a stub on ``channel``."""
-        return Hop(self._name, method, self._telemetry)
+        return Hop(self._name, method, self._telemetry, metadata)
 
     @contextmanager
     def attempt(self, seconds: float, target: str = "") -> Iterator[None]:

@@ -66,6 +66,13 @@ class GatewaySettings(ServiceSettings):
     backend_cool_down_s: float = Field(
         1.0, gt=0, description="Seconds between two tries of a part of the mesh that does not answer."
     )
+    recent_mib: int = Field(
+        64,
+        ge=0,
+        description="Memory of this process for the recordings of the last results, in MiB, so that they can be "
+        "explained by their ids alone; 0: none.",
+    )
+    recent_s: float = Field(600.0, gt=0, description="Seconds that such a recording is kept.")
     explanations_at_once: int = Field(8, ge=1, description="Explanations under way before new ones are refused.")
     live_streams: int = Field(64, ge=1, description="Live recordings analysed at once before new ones are refused.")
     live_tenant_streams: int = Field(32, ge=1, description="The same for one tenant.")

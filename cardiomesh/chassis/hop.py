@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -14,22 +14,24 @@ from cardiomesh.chassis.telemetry import Telemetry, inject
 from cardiomesh.errors import CardioMeshError, Unavailable
 from cardiomesh.rpc.status import error_from_rpc
 
-__all__ = ["Hop"]
+__all__ = ["Hop", "Metadata"]
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Metadata = Iterable[tuple[str, str]]
 
 
 class Hop(Generic[Request, Response]):
     """A method of a backend, called with everything a call in the mesh carries.
 
-    ``name`` is the part of the mesh (``triton``), ``method`` a stub's multicallable.
+    ``name`` is the part of the mesh (``triton``), ``method`` a stub's multicallable; ``metadata`` goes with each call.
     """
 
-    def __init__(self, name: str, method: Callable[..., Any], telemetry: Telemetry) -> None:
+    def __init__(self, name: str, method: Callable[..., Any], telemetry: Telemetry, metadata: Metadata = ()) -> None:
         self._name = name
         self._method = method
         self._telemetry = telemetry
+        self._metadata = tuple(metadata)
 
     async def __call__(self, request: Request) -> Response:
         """The answer; raises the typed error that the backend raised, Unavailable when it cannot be reached."""
@@ -38,7 +40,7 @@ class Hop(Generic[Request, Response]):
         with self._telemetry.span("rpc.client", {"cardiomesh.hop": self._name}, kind=SpanKind.CLIENT):
             try:
                 answer: Response = await self._method(
-                    request, timeout=current_budget().for_hop(), metadata=tuple(inject().items())
+                    request, timeout=current_budget().for_hop(), metadata=(*inject().items(), *self._metadata)
                 )
             except grpc.RpcError as error:
                 status = error.code()
@@ -52,7 +54,9 @@ class Hop(Generic[Request, Response]):
         started = time.perf_counter()
         status = grpc.StatusCode.OK
         with self._telemetry.span("rpc.client", {"cardiomesh.hop": self._name}, kind=SpanKind.CLIENT):
-            call = self._method(request, timeout=current_budget().for_hop(), metadata=tuple(inject().items()))
+            call = self._method(
+                request, timeout=current_budget().for_hop(), metadata=(*inject().items(), *self._metadata)
+            )
             try:
                 async for part in call:
                     yield part

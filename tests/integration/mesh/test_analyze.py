@@ -148,12 +148,21 @@ def test_an_explanation_is_of_the_very_prediction(client: Client, ecg_file: Path
     assert not np.array_equal(parts[0].values, parts[1].values)
 
 
-def test_without_the_recording_a_result_is_explained_only_where_tensors_are_kept(
-    client: Client, ecg_file: Path
-) -> None:
-    kept = client.analyze(file=ecg_file)
-    with pytest.raises(InvalidRequest, match="KEEP_TENSORS"):
-        client.explain("MI", result_id=kept.result_id)
+def test_a_result_is_explained_by_its_id_alone_for_a_moment(client: Client, microvolts: np.ndarray) -> None:
+    fresh = np.roll(microvolts, 70, axis=1)
+    kept = client.analyze(signal=fresh, sampling_rate=1000, unit="uV")
+    methods = ["rules", "gradient_x_input"]
+    by_id = client.explain("MI", result_id=kept.result_id, methods=methods)
+    again = client.explain("MI", signal=fresh, sampling_rate=1000, unit="uV", methods=methods)
+    assert by_id.missing == ()
+    assert by_id.rules is not None
+    assert again.rules is not None
+    assert [rule.state for rule in by_id.rules.rules] == [rule.state for rule in again.rules.rules]
+    assert {rule.state for rule in by_id.rules.rules} > {"not_evaluable"}  # it was measured for the rules
+    assert by_id.attributions[0].tensor_hash == kept.tensor_hash
+    unkept = client.analyze(signal=fresh, sampling_rate=1000, unit="uV", bypass_cache=True)
+    with pytest.raises(InvalidRequest, match="send it again"):
+        client.explain("MI", result_id=unkept.result_id)
 
 
 def test_an_explanation_of_another_recording_is_refused(client: Client, ecg_file: Path, microvolts: np.ndarray) -> None:
