@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-gateway-cost bench-models bench-quality bench-delineation bench-rules upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-gateway-cost bench-models bench-quality bench-delineation bench-rules bench-decision upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ bench-delineation: $(VENV)/.dev ## P, QRS, T and intervals against LUDB's cardio
 
 bench-rules: $(VENV)/.dev ## How well the clinical rules agree with PTB-XL's and LUDB's readers (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/rules.py
+
+bench-decision: $(VENV)/.dev ## What the decision layer's shifts and flags do on fold 9 of PTB-XL (CARDIOMESH_DATA).
+	@$(BIN)/python benchmarks/decision.py
 
 fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
 	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600

@@ -45,9 +45,11 @@ def draw(path: Path, title: str, result: Analysis, why: Explanation, language: L
                 f.threshold,
                 f.present,
                 Urgency(f.urgency),
+                f.outcome == "uncertain",
             )
             for f in result.findings
         ),
+        decision=_decision(result, language),
         quality=report.SheetQuality(
             report.Grade(result.quality.grade if result.quality.grade != "REJECT" else "reject"),
             result.quality.score,
@@ -69,6 +71,20 @@ def draw(path: Path, title: str, result: Analysis, why: Explanation, language: L
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     report.save_sheet(sheet, path)
+
+
+def _decision(result: Analysis, language: Language) -> report.SheetDecision | None:
+    """What a human must look at; what is critical is told apart from what is merely doubtful."""
+    decision = result.decision
+    if decision is None:
+        return None
+    shifts = dict.fromkeys(shift.text[language] for f in result.present for shift in f.shifts)
+    return report.SheetDecision(
+        critical=tuple(r.text[language] for r in decision.reasons if r.code == "CRITICAL_FINDING"),
+        reasons=tuple(r.text[language] for r in decision.reasons if r.code != "CRITICAL_FINDING"),
+        order=decision.order,
+        shifts=tuple(shifts),
+    )
 
 
 def _rules(why: Explanation, result: Analysis, language: Language) -> report.RulesPanel | None:

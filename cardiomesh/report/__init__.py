@@ -10,6 +10,7 @@ from cardiomesh.report.content import (
     LeadQuality,
     ModelLabel,
     Sheet,
+    SheetDecision,
     SheetFinding,
     SheetQuality,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "RuleState",
     "RulesPanel",
     "Sheet",
+    "SheetDecision",
     "SheetFinding",
     "SheetQuality",
     "TracedRule",

@@ -25,6 +25,7 @@ __all__ = [
     "LeadQuality",
     "ModelLabel",
     "Sheet",
+    "SheetDecision",
     "SheetFinding",
     "SheetQuality",
 ]
@@ -74,11 +75,27 @@ class SheetFinding:
     threshold: float
     present: bool
     urgency: Urgency = Urgency.ROUTINE
+    #: Neither presence nor absence can be said; marked beside the probability.
+    uncertain: bool = False
 
     def __post_init__(self) -> None:
         for field, value in (("probability", self.probability), ("threshold", self.threshold)):
             if not 0.0 <= value <= 1.0:  # also false for NaN
                 raise InvalidRequest.field(f"findings[{self.code}].{field}", f"must lie in 0 to 1, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class SheetDecision:
+    """What a human must look at, already in the sheet's language.
+
+    ``critical`` and ``reasons`` call for an over-read, ``order`` names the present findings by code, the most urgent
+    first, ``shifts`` say why thresholds are not the model card's.
+    """
+
+    critical: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    shifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +168,7 @@ class Sheet:
     heading: Heading = Heading()
     model: ModelLabel | None = None
     findings: tuple[SheetFinding, ...] = ()
+    decision: SheetDecision | None = None
     quality: SheetQuality | None = None
     attribution: Attribution | None = None
     #: What the rules say; with it the sheet gets a second page below the first.

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from cardiomesh.cards import Urgency
 from cardiomesh.report.attribution import COLOUR, FLOOR, MAX_ALPHA, lead_shares
-from cardiomesh.report.content import Grade, Sheet, SheetFinding
+from cardiomesh.report.content import Grade, Sheet, SheetDecision, SheetFinding
 from cardiomesh.report.labels import Words
 from cardiomesh.report.layout import GRID_BOTTOM, GRID_LEFT, GRID_RIGHT, MM_PER_SECOND, PAGE, Placement
 from cardiomesh.report.text import Weight, fit, font, printable, width_mm, wrap
@@ -104,21 +104,30 @@ def draw_heading(axes: Axes, sheet: Sheet, words: Words) -> None:
 
 def draw_panel(axes: Axes, sheet: Sheet, words: Words) -> None:
     """Findings on the left, signal quality and the key of the overlay on the right."""
-    _draw_findings(axes, sheet.findings, words)
+    _draw_findings(axes, sheet.findings, sheet.decision or SheetDecision(), words)
     below = _draw_quality(axes, sheet, words)
     if sheet.attribution is not None:
         _draw_explanation(axes, sheet, words, below - 2.2)
 
 
-def _draw_findings(axes: Axes, findings: Sequence[SheetFinding], words: Words) -> None:
+def _draw_findings(axes: Axes, findings: Sequence[SheetFinding], decision: SheetDecision, words: Words) -> None:
     write(axes, GRID_LEFT, PANEL_TOP, words("findings"), 8, weight="bold")
     if not findings:
         write(axes, GRID_LEFT, PANEL_TOP - 5.5, words("no_findings"), 7.5, color=MUTED)
         return
     key_x = GRID_LEFT + 2 * _FINDING_COLUMN - 6.0
-    write(axes, key_x, PANEL_TOP, words("bar_key"), 6, color=MUTED, ha="right")
+    uncertain = any(f.present and f.uncertain for f in findings)
+    key = _join([words("bar_key"), words("uncertain_key") if uncertain else ""])
+    notes = [words("shifted", items="; ".join(decision.shifts)) if decision.shifts else ""]
+    if decision.critical or decision.reasons:  # they have the key's place
+        _draw_over_read(axes, decision, words, key_x)
+        notes.insert(0, key)
+    else:
+        write(axes, key_x, PANEL_TOP, key, 6, color=MUTED, ha="right")
+    order = {code: place for place, code in enumerate(decision.order)}
     present = sorted(
-        (f for f in findings if f.present), key=lambda f: (_ORDER.index(f.urgency), -f.probability, f.code)
+        (f for f in findings if f.present),
+        key=lambda f: (order.get(f.code, len(order)), _ORDER.index(f.urgency), -f.probability, f.code),
     )
     listed, further = present[:_LISTED], present[_LISTED:]
     rows = min(len(listed), _LISTED // 2)
@@ -148,6 +157,22 @@ def _draw_findings(axes: Axes, findings: Sequence[SheetFinding], words: Words) -
             for f in nearest
         )
         write(axes, GRID_LEFT, y, fit(words("below", count=len(absent), items=items), width, 6.5), 6.5, color=MUTED)
+        y -= 3.4
+    if any(notes):
+        write(axes, GRID_LEFT, y, fit(_join(notes), width, 6), 6, color=MUTED)
+
+
+def _draw_over_read(axes: Axes, decision: SheetDecision, words: Words, right: float) -> None:
+    """A tag beside the title and, as far as there is room, why."""
+    left = GRID_LEFT + width_mm(words("findings"), 8, "bold") + 4.0
+    tag = words("over_read")
+    width = width_mm(tag, 6, "bold") + 3.0
+    colour = ALARM if decision.critical else WARNING
+    axes.add_patch(Rectangle((left, PANEL_TOP - 1.0), width, 3.6, facecolor=colour, edgecolor="none", zorder=5))
+    write(axes, left + 1.5, PANEL_TOP + 0.1, tag, 6, weight="bold", color="white")
+    why = "; ".join([*decision.critical, *decision.reasons])
+    x = left + width + 2.0
+    write(axes, x, PANEL_TOP, fit(why, right - x, 6.5), 6.5, color=colour)
 
 
 def _draw_finding(axes: Axes, x: float, y: float, finding: SheetFinding, words: Words) -> list[tuple[Rectangle, str]]:
@@ -169,7 +194,10 @@ def _draw_finding(axes: Axes, x: float, y: float, finding: SheetFinding, words: 
     bars.append((Rectangle((bar_x, bar_y), bar_width, 2.0), "#e6e6e6"))
     bars.append((Rectangle((bar_x, bar_y), bar_width * finding.probability, 2.0), colour))
     bars.append((Rectangle((bar_x + bar_width * finding.threshold - 0.15, bar_y - 0.7), 0.3, 3.4), INK))
-    write(axes, bar_x + bar_width + 10.2, y - 1.2, words.percent(finding.probability), 7.5, ha="right", weight="bold")
+    percent_x = bar_x + bar_width + 10.2
+    write(axes, percent_x, y - 1.2, words.percent(finding.probability), 7.5, ha="right", weight="bold")
+    if finding.uncertain:
+        write(axes, percent_x + 0.8, y - 1.2, "?", 7.5, weight="bold", color=WARNING)
     return bars
 
 

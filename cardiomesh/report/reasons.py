@@ -6,7 +6,7 @@ A page of A4 landscape in millimetres from its lower left corner, like the sheet
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ from cardiomesh.report.panels import INK, MUTED, URGENCY_COLOURS, WARNING, write
 from cardiomesh.report.reasons_content import ReportRow, RulesPanel, RuleState, TracedRule
 from cardiomesh.report.text import fit, width_mm, wrap
 
-__all__ = ["LOWER_LEFT", "LOWER_RIGHT", "Box", "draw_rules"]
+__all__ = ["LEFT", "RIGHT", "Box", "draw_rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,9 @@ class Box:
         return self.right - self.left
 
 
-#: The page below its heading, in two columns. Other methods have the lower half where they are given.
-_TOP, _MIDDLE, _BOTTOM = 188.0, 98.0, 12.0
-_COLUMNS: Final = ((13.5, 150.0), (158.0, 283.5))
-LOWER_LEFT, LOWER_RIGHT = (Box(left, _BOTTOM, right, _MIDDLE - 6.0) for left, right in _COLUMNS)
+#: The page below its heading, in two columns; in each one part follows the other.
+LEFT: Final = Box(13.5, 12.0, 150.0, 188.0)
+RIGHT: Final = Box(158.0, 12.0, 283.5, 188.0)
 
 #: A sign beside each state: colour is never the only one.
 _SIGNS: Final = {RuleState.MET: "✓", RuleState.NOT_MET: "✗", RuleState.NOT_EVALUABLE: "?"}
@@ -49,6 +48,10 @@ _LINE: Final = 3.5
 #: Lines of one sentence of the report.
 _MOST_LINES: Final = 6
 _ROW: Final = 3.7
+#: Between what the rules say and what follows (mm).
+_GAP: Final = 6.0
+#: The same, with what a column may end below its box: its last line, the count of what is left, the space after a rule.
+_FOOT: Final = _GAP + 2 * _ROW + 1.4
 _INDENT: Final = 3.0
 _VALUE_WIDTH: Final = 42.0
 
@@ -69,20 +72,24 @@ class _Pen:
         self.y -= millimetres
 
 
-def draw_rules(axes: Axes, panel: RulesPanel, words: Words, whole_page: bool = True) -> None:
+def draw_rules(
+    axes: Axes, panel: RulesPanel, words: Words, kept: tuple[float, float] = (0.0, 0.0)
+) -> tuple[float, float]:
     """The report on the left, the trace of every rule on the explained finding on the right.
 
-    What finds no room is counted. With ``whole_page`` false the lower half is left to other methods.
+    ``kept`` millimetres at the foot of either column are left to what follows; what finds no room is counted. Returns
+    where in each column that may begin.
     """
-    bottom = _BOTTOM if whole_page else _MIDDLE
-    left, right = (Box(start, bottom, end, _TOP) for start, end in _COLUMNS)
-    pen = _Pen(axes, left)
-    pen.text(words("rules_title"), 10, weight="bold")
-    pen.down(5.6)
-    _draw_report(pen, panel.report, words)
-    pen = _Pen(axes, right)
-    _draw_agreement(pen, panel, words)
-    _draw_trace(pen, panel.traced, words)
+    left, right = (
+        _Pen(axes, replace(box, bottom=box.bottom + (foot + _FOOT if foot else 0.0)))
+        for box, foot in zip((LEFT, RIGHT), kept, strict=True)
+    )
+    left.text(words("rules_title"), 10, weight="bold")
+    left.down(5.6)
+    _draw_report(left, panel.report, words)
+    _draw_agreement(right, panel, words)
+    _draw_trace(right, panel.traced, words)
+    return left.y - _GAP, right.y - _GAP
 
 
 def _draw_report(pen: _Pen, rows: Sequence[ReportRow], words: Words) -> None:
@@ -123,10 +130,12 @@ def _draw_agreement(pen: _Pen, panel: RulesPanel, words: Words) -> None:
 def _draw_trace(pen: _Pen, traced: Sequence[TracedRule], words: Words) -> None:
     if not traced:
         pen.text(words("no_rule"), 7.5, color=MUTED)
+        pen.down(_LINE)
         return
     for index, rule in enumerate(traced):
         if not pen.room(3 * _ROW):
             pen.text(words("rules_more_rules", count=len(traced) - index), 6.5, color=MUTED)
+            pen.down(_LINE)
             return
         _draw_rule(pen, rule, words)
 

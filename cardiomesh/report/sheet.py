@@ -78,12 +78,19 @@ def draw_sheet(sheet: Sheet, dpi: float = 150) -> Figure:
     if pages == 2:
         below = _page(figure, 1, pages)
         panels.draw_heading(below, sheet, words)
-        if sheet.rules is not None:
-            reasons.draw_rules(below, sheet.rules, words, whole_page=sheet.methods is None)
-        if sheet.methods is not None:
-            methods.draw_methods(below, sheet.methods, words)
+        _draw_reasons(below, sheet, words)
         panels.draw_notice(below, words)
     return figure
+
+
+def _draw_reasons(axes: Axes, sheet: Sheet, words: Words) -> None:
+    """Rules, and below them in either column what the other methods found."""
+    left, right = reasons.LEFT.top, reasons.RIGHT.top
+    feet = (0.0, 0.0) if sheet.methods is None else methods.heights(sheet.methods)
+    if sheet.rules is not None:
+        left, right = reasons.draw_rules(axes, sheet.rules, words, feet)
+    if sheet.methods is not None:
+        methods.draw_methods(axes, sheet.methods, words, (left, right))
 
 
 def _page(figure: Figure, number: int, pages: int) -> Axes:

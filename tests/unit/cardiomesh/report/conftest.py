@@ -17,6 +17,7 @@ from cardiomesh.report import (
     LeadQuality,
     ModelLabel,
     Sheet,
+    SheetDecision,
     SheetFinding,
     SheetQuality,
 )
@@ -51,7 +52,12 @@ def full(ecg: Callable[..., Array], attribution: Attribution) -> Callable[..., S
     name = "Non-specific intraventricular conduction disturbance with a name that goes on and on"
     urgencies = list(Urgency)
     findings = tuple(
-        SheetFinding(f"CODE{i:02}", name, 0.99 - 0.02 * i, 0.4, i < 11, urgencies[i % 4]) for i in range(25)
+        SheetFinding(f"CODE{i:02}", name, 0.99 - 0.02 * i, 0.4, i < 11, urgencies[i % 4], i % 2 == 0) for i in range(25)
+    )
+    decision = SheetDecision(
+        critical=("may be critical: a wide QRS tachycardia",),
+        reasons=(f"uncertain: {name}",) * 3,
+        shifts=("emergency setting: urgent findings are called sooner",) * 5,
     )
     reason = "baseline wander of 1.2 mV and mains of 60 Hz"
     quality = SheetQuality(
@@ -68,6 +74,7 @@ def full(ecg: Callable[..., Array], attribution: Attribution) -> Callable[..., S
             "heading": Heading("a file name that is far too long to stand on one line " * 4 + ".dcm", "Device " * 40),
             "model": ModelLabel("hybrid_mobile", 1, "cm1-100hz-0.5-40hz-mv"),
             "findings": findings,
+            "decision": decision,
             "quality": quality,
             "attribution": attribution,
             "from_cache": True,

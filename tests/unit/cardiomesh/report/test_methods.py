@@ -1,4 +1,4 @@
-"""The lower half of the page of reasons: bars to scale, both beats in their cells, and what is missing in words."""
+"""The foot of the page of reasons: bars to scale, both beats in their cells, and what is missing in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from matplotlib.patches import Rectangle
 
 from cardiomesh import report
 from cardiomesh.errors import InvalidRequest
-from cardiomesh.report.reasons import LOWER_RIGHT
+from cardiomesh.report.methods import heights
+from cardiomesh.report.reasons import LEFT, RIGHT
 
 
 def beat(change: float) -> report.BeatChange:
@@ -43,10 +44,27 @@ def test_beats_keep_to_their_cells_whatever_their_size() -> None:
     assert len(beats) == 24
     x = np.concatenate([line.get_xdata() for line in beats])
     y = np.concatenate([line.get_ydata() for line in beats])
-    assert (x >= LOWER_RIGHT.left).all()
-    assert (x <= LOWER_RIGHT.right + 0.1).all()
-    assert (y >= LOWER_RIGHT.bottom).all()
-    assert (y <= LOWER_RIGHT.top).all()
+    assert (x >= RIGHT.left).all()
+    assert (x <= RIGHT.right + 0.1).all()
+    assert (y >= RIGHT.bottom).all()
+    assert (y <= RIGHT.top).all()
+
+
+@pytest.mark.parametrize("missing", [(), ("Grad-CAM — switched off for this model: " + "failed " * 60,)])
+@pytest.mark.parametrize("bars", [0, 8])
+def test_no_column_needs_more_than_it_says(bars: int, missing: tuple[str, ...]) -> None:
+    rows = tuple(report.Bar(f"QRS {k}", 0.1 * k) for k in range(bars))
+    lime = report.LimePanel("MI", rows, "MI rests most on: QRS. " * 20, "R² 0.90")
+    moved = tuple(report.MovedRow(f"a long name {k}", "0.1 → 0.2 mV") for k in range(6))
+    change = report.ChangePanel("MI", "MI would be absent. " * 20, beat(0.5), moved, "plausibility 0.2")
+    shown = panel(lime=lime, change=change, missing=missing)
+    figure = report.draw_sheet(sheet(shown))
+    axes = figure.axes[1]
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    for box, height in zip((LEFT, RIGHT), heights(shown), strict=True):
+        limit = axes.transData.transform((0, box.top - height))[1]
+        column = [t for t in axes.texts if box.left <= t.get_position()[0] <= box.right and t.get_position()[1] > 10]
+        assert min(text.get_window_extent(renderer).y0 for text in column) >= limit
 
 
 def test_what_is_missing_is_said() -> None:

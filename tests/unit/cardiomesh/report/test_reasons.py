@@ -15,7 +15,7 @@ from cardiomesh.cards import Urgency
 from cardiomesh.language import LANGUAGES, Language
 from cardiomesh.report import Asked, ReportRow, RulesPanel, RuleState, Sheet, TracedRule, draw_sheet
 from cardiomesh.report.labels import Words
-from cardiomesh.report.reasons import LOWER_LEFT, draw_rules
+from cardiomesh.report.reasons import LEFT, RIGHT, draw_rules
 
 LONG = "Nonspecific intraventricular conduction disturbance with words that go on and on, " * 3
 
@@ -81,14 +81,25 @@ def test_what_finds_no_room_is_counted(drawn: Callable[..., Figure]) -> None:
     assert "more rules" in said
 
 
-def test_the_lower_half_can_be_left_to_other_methods(drawn: Callable[..., Figure]) -> None:
+def test_a_foot_can_be_left_to_what_follows(drawn: Callable[..., Figure]) -> None:
     figure = drawn(panel(0, 0))
     axes = figure.axes[1]
     before = len(axes.texts)
-    draw_rules(axes, panel(40, 30), Words("en"), whole_page=False)
-    top = axes.transData.transform((0, LOWER_LEFT.top))[1]
+    tops = draw_rules(axes, panel(40, 30), Words("en"), (80.0, 100.0))
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    assert min(text.get_window_extent(renderer).y0 for text in axes.texts[before:]) >= top
+    for box, foot, top in zip((LEFT, RIGHT), (80.0, 100.0), tops, strict=True):
+        assert top >= box.bottom + foot
+        limit = axes.transData.transform((0, top))[1]
+        columns = [t for t in axes.texts[before:] if box.left <= t.get_position()[0] <= box.right]
+        assert columns
+        assert min(text.get_window_extent(renderer).y0 for text in columns) >= limit
+
+
+def test_what_follows_moves_up_where_the_rules_are_few(drawn: Callable[..., Figure]) -> None:
+    axes = drawn(panel(0, 0)).axes[1]
+    few, many = (draw_rules(axes, panel(count, count), Words("en"), (80.0, 100.0)) for count in (1, 30))
+    assert few[0] > many[0] + 10
+    assert few[1] > many[1] + 10
 
 
 @pytest.mark.parametrize(

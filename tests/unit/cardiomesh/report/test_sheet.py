@@ -25,6 +25,7 @@ from cardiomesh.report import (
     LeadQuality,
     ModelLabel,
     Sheet,
+    SheetDecision,
     SheetFinding,
     SheetQuality,
     draw_sheet,
@@ -319,3 +320,29 @@ def test_the_real_ecg_of_the_pydicom_wheel_at_full_gain() -> None:
     figure = draw_sheet(Sheet(dataset.waveform_array(0).T / 1000.0, rate))
     assert "25 mm/s · 10 mm/mV" in _texts(figure)
     assert np.isfinite(_artist(figure, "trace-3").get_ydata()[:-1]).all()
+
+
+def test_an_over_read_is_said_first_and_critical_findings_whole(full: Callable[..., Sheet]) -> None:
+    critical, doubt = "may be critical: Ventricular rate of 150 per minute or more", "uncertain: Atrial fibrillation"
+    for language, tag in (("en", "HUMAN OVER-READ"), ("pt", "REVISÃO HUMANA")):
+        decision = SheetDecision((critical,), (doubt,))
+        said = [t.get_text() for t in draw_sheet(full(decision=decision, language=language)).axes[0].texts]
+        assert tag in said
+        assert any(critical in text for text in said)
+    none = [t.get_text() for t in draw_sheet(full(decision=SheetDecision())).axes[0].texts]
+    assert "HUMAN OVER-READ" not in none
+
+
+def test_present_findings_stand_in_the_decisions_order(full: Callable[..., Sheet]) -> None:
+    findings = tuple(SheetFinding(code, code, p, 0.1, True) for code, p in (("A", 0.9), ("B", 0.8), ("C", 0.7)))
+    figure = draw_sheet(full(findings=findings, decision=SheetDecision(order=("C", "A", "B"))))
+    rows = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts if t.get_text() in {"A", "B", "C"}}
+    assert sorted(rows, key=lambda code: -rows[code]) == ["C", "A", "B"]
+
+
+def test_an_uncertain_finding_is_marked(full: Callable[..., Sheet]) -> None:
+    def marks(uncertain: bool) -> int:
+        finding = SheetFinding("MI", "Myocardial infarction", 0.6, 0.5, True, uncertain=uncertain)
+        return [t.get_text() for t in draw_sheet(full(findings=(finding,))).axes[0].texts].count("?")
+
+    assert (marks(True), marks(False)) == (1, 0)
