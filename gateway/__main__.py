@@ -11,7 +11,7 @@ import grpc
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc, model_admin_pb2, model_admin_pb2_grpc
 from cardiomesh.chassis.calls import Calls
 from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
@@ -35,7 +35,7 @@ from gateway.long import LongAnalysis
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
 from gateway.recent import Recent
-from gateway.routing import FileBook, MemoryBook, RouteBook, Router, SqlBook
+from gateway.routing.wiring import Routing
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
 from gateway.store import Durability, Journal, Ledger, LedgerKeys, migrate, open_engine
@@ -98,23 +98,6 @@ def _ledger(settings: GatewaySettings, telemetry: Telemetry) -> Ledger | None:
     )
 
 
-def _router(settings: GatewaySettings, catalogue: Catalogue, ledger: Ledger | None) -> Router:
-    book: RouteBook
-    if ledger is not None:
-        book = SqlBook(ledger.engine, settings.store_timeout_s)
-    elif settings.routes_file is not None:
-        book = FileBook(settings.routes_file)
-    else:
-        book = MemoryBook()
-    return Router(
-        catalogue,
-        book,
-        default_model=settings.default_model,
-        modes={"fast": settings.mode_fast, "accurate": settings.mode_accurate},
-        fallback=settings.fallback,
-    )
-
-
 def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
@@ -135,12 +118,21 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     )
     ledger = _ledger(settings, telemetry)
     catalogue = Catalogue(settings.model_repository, triton.channel, settings.default_model)
-    router = _router(settings, catalogue, ledger)
     inference = Inference(triton, telemetry)
+    routing = Routing.of(settings, catalogue, inference, ledger, telemetry)
+    router = routing.router
     decider = Decider(load_policy()) if settings.decision else None
     recent = Recent(settings.recent_mib * 2**20, settings.recent_s)
     analysis = Analysis(
-        router, cache, inference, preprocessor, recent, telemetry, decider=decider, keep_tensors=settings.keep_tensors
+        router,
+        routing.trials,
+        cache,
+        inference,
+        preprocessor,
+        recent,
+        telemetry,
+        decider=decider,
+        keep_tensors=settings.keep_tensors,
     )
     explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
     door = Door(_authenticator(settings), ledger)
@@ -167,6 +159,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
 
     def register(server: grpc.aio.Server) -> None:
         gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
+        model_admin_pb2_grpc.add_ModelAdminServicer_to_server(routing.servicer, server)
         server.add_generic_rpc_handlers((PassThrough(triton, catalogue),))
 
     async def probe() -> Sequence[str]:
@@ -185,6 +178,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         await probe()  # the first call finds models and routes known
 
     async def close() -> None:
+        await routing.trials.close()
         if ledger is not None:
             await ledger.close()
         await http_kserve.close()
@@ -194,7 +188,11 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
 
     return Application(
         name="gateway",
-        services=(gateway_pb2.DESCRIPTOR.services_by_name["CardioMesh"].full_name, KSERVE),
+        services=(
+            gateway_pb2.DESCRIPTOR.services_by_name["CardioMesh"].full_name,
+            model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdmin"].full_name,
+            KSERVE,
+        ),
         register=register,
         probe=probe,
         routes=routes,

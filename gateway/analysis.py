@@ -26,7 +26,7 @@ from gateway.flights import Flights
 from gateway.inference import Inference
 from gateway.recent import Recent
 from gateway.recordings import checked, digest_of
-from gateway.routing import Choice, ModelFailed, Router, Wanted, answering
+from gateway.routing import Choice, ModelFailed, Router, Trials, Wanted
 from gateway.stopwatch import Stopwatch
 
 __all__ = ["Analysis"]
@@ -56,6 +56,7 @@ class Analysis:
     def __init__(
         self,
         router: Router,
+        trials: Trials,
         cache: ResultCache,
         inference: Inference,
         preprocessor: Backend,
@@ -67,6 +68,7 @@ class Analysis:
     ) -> None:
         self._router = router
         self._decider = decider
+        self._trials = trials
         self._cache = cache
         self._inference = inference
         self._flights: Flights[Answer] = Flights()
@@ -255,12 +257,14 @@ class Analysis:
 
     async def _computed(self, prepared: Prepared, choice: Choice, watch: Stopwatch) -> Answer:
         model = choice.model
-        with watch.hop("triton"), answering():
+        with watch.hop("triton"), self._trials.inferring(choice):
             logits = await self._inference.logits(model.card, prepared.tensor, len(prepared.window_starts))
+        found = list(findings(model.card, logits))
+        self._trials.compare(choice, prepared.tensor, len(prepared.window_starts), found)
         answer = Answer(
             result_id=secrets.token_hex(16),
             model=model.ref,
-            findings=findings(model.card, logits),
+            findings=found,
             preprocessing_version=prepared.preprocessing_version,
             signal_hash=prepared.signal_hash,
             tensor_hash=prepared.tensor_hash,

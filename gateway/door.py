@@ -16,7 +16,7 @@ from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, Perm
 from gateway.identity import AUDITED, STREAMS, Authenticator, Caller, permit
 from gateway.store import AuditRecord, Entry, Ledger, StoredAnswer
 
-__all__ = ["Call", "Door", "current_call"]
+__all__ = ["Call", "Door", "current_call", "enter_own_call"]
 
 
 @dataclass(slots=True)
@@ -28,6 +28,9 @@ class Call:
     ledger: Ledger | None
     #: The model that was asked, where no answer names it.
     model: str = ""
+    model_version: int = 0
+    #: What was decided about it, and why.
+    detail: str = ""
     recorded: bool = False
 
     @property
@@ -82,8 +85,15 @@ class Call:
                 method=self.method,
                 outcome=outcome,
                 model=self.model,
+                model_version=self.model_version,
+                detail=self.detail,
             )
         )
+
+    async def begin(self) -> None:
+        """Write down what is about to be changed; it may be changed only when that is durable."""
+        if self.ledger is not None:
+            await self.ledger.write(self.record("STARTED"))
 
 
 def _stored(answer: gateway_pb2.AnalyzeResponse) -> StoredAnswer:
@@ -106,6 +116,13 @@ _call: ContextVar[Call] = ContextVar("cardiomesh_call")
 def current_call() -> Call:
     """The call being served; LookupError outside of one."""
     return _call.get()
+
+
+def enter_own_call(method: str, ledger: Ledger | None) -> Call:
+    """A call that nobody makes but the gateway itself; it becomes the current one."""
+    call = Call(Caller("gateway", "", frozenset(), "internal"), method, ledger)
+    _call.set(call)
+    return call
 
 
 class Door:

@@ -40,6 +40,29 @@ class GatewaySettings(ServiceSettings):
     decision: bool = Field(
         True, description="Move thresholds by the documented policy; say what a human must read, and what first."
     )
+    canary_errors: float = Field(
+        2.0,
+        gt=1,
+        description="A canary that fails more than this many times as often as the stable version must go.",
+    )
+    canary_latency: float = Field(
+        1.5,
+        ge=1,
+        description="A canary whose median inference takes more than this many times the stable version's must go.",
+    )
+    canary_disagreement: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="A canary must go that calls more than this share of statements otherwise than the stable version "
+        "does on the same recordings.",
+    )
+    canary_run_length: float = Field(
+        1e6,
+        ge=1e2,
+        description="Recordings between two wrong rollbacks of a good canary, in the mean and at least.",
+    )
+    shadow_busy: int = Field(8, ge=1, description="Inferences under way from which on no copies are made for trials.")
     batch_items: int = Field(8, ge=1, description="Items of one AnalyzeBatch stream that are worked on at once.")
     redis_url: str | None = Field(None, description="redis:// or rediss:// URL of the result cache; none: no cache.")
     cache_ttl_s: int = Field(3600, ge=1, description="Seconds that a result is kept.")

@@ -124,7 +124,7 @@ class Telemetry:
             self._pushed.histograms[metric].record(value, attributes)
 
     def count(self, metric: str, attributes: Mapping[str, Value] = _NONE, by: int = 1) -> None:
-        """Add to a counter."""
+        """Add to a counter; adding nothing makes it visible, so that its first event is seen as an increase."""
         self.series.count(metric, _labels(metric, attributes), by)
         if self._pushed is not None:
             self._pushed.counters[metric].add(by, attributes)

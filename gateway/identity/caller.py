@@ -10,7 +10,8 @@ __all__ = ["TENANT_PATTERN", "Caller", "Proof", "Role"]
 
 #: A tenant is a part of cache keys and rows: short, and free of what separates keys.
 TENANT_PATTERN: Final = r"^[a-z0-9-]{1,64}$"
-Proof = Literal["api_key", "jwt", "certificate", "anonymous"]
+#: "internal" is the gateway itself, when it decides something.
+Proof = Literal["api_key", "jwt", "certificate", "anonymous", "internal"]
 
 
 class Role(StrEnum):

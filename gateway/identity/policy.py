@@ -12,6 +12,7 @@ from gateway.identity.caller import Caller, Role
 __all__ = ["AUDITED", "POLICY", "STREAMS", "permit"]
 
 _MESH: Final = "/cardiomesh.gateway.v1.CardioMesh/"
+_ADMIN: Final = "/cardiomesh.gateway.v1.ModelAdmin/"
 _KSERVE: Final = "/inference.GRPCInferenceService/"
 
 _CLINICIAN: Final = frozenset({Role.CLINICIAN})
@@ -32,6 +33,12 @@ POLICY: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         _MESH + "ListModels": _ANYONE,
         _MESH + "GetModelCard": _ANYONE,
         _MESH + "GetPerformance": _ANYONE,
+        _ADMIN + "GetRoutes": _OPERATOR,
+        _ADMIN + "SetCanary": _OPERATOR,
+        _ADMIN + "SetShadow": _OPERATOR,
+        _ADMIN + "Promote": _OPERATOR,
+        _ADMIN + "Rollback": _OPERATOR,
+        _ADMIN + "GetComparison": _OPERATOR,
         _KSERVE + "ServerLive": _ANYONE,
         _KSERVE + "ServerReady": _ANYONE,
         _KSERVE + "ServerMetadata": _ANYONE,

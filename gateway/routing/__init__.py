@@ -1,18 +1,7 @@
 """Which model answers: the routing table, trials beside it, and what stands in when a model is away."""
 
-from gateway.routing.book import FileBook, MemoryBook, RouteBook, SqlBook
-from gateway.routing.choice import Arm, Choice, ModelFailed, Wanted, answering
+from gateway.routing.choice import Arm, Choice, ModelFailed, Wanted
 from gateway.routing.router import Router
+from gateway.routing.trials import Trials
 
-__all__ = [
-    "Arm",
-    "Choice",
-    "FileBook",
-    "MemoryBook",
-    "ModelFailed",
-    "RouteBook",
-    "Router",
-    "SqlBook",
-    "Wanted",
-    "answering",
-]
+__all__ = ["Arm", "Choice", "ModelFailed", "Router", "Trials", "Wanted"]

@@ -9,11 +9,12 @@ from enum import StrEnum
 from typing import Final
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2, routing_pb2
+from cardiomesh.chassis.telemetry import Value
 from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, InvalidRequest, Overloaded
 from gateway.catalogue import Model
 from gateway.routing.routes import Target
 
-__all__ = ["Arm", "Choice", "ModelFailed", "Wanted", "answering"]
+__all__ = ["Arm", "Beside", "Choice", "ModelFailed", "Wanted", "answering", "labels_of"]
 
 
 class Arm(StrEnum):
@@ -42,6 +43,15 @@ _REASONS: Final = {
     Arm.FALLBACK: routing_pb2.ROUTING_REASON_FALLBACK,
     Arm.CANARY: routing_pb2.ROUTING_REASON_CANARY,
 }
+
+
+def labels_of(model: Model, arm: Arm) -> dict[str, Value]:
+    """For metrics: a version, and why it sees recordings."""
+    return {
+        "cardiomesh.model": model.card.name,
+        "cardiomesh.model_version": model.card.version,
+        "cardiomesh.arm": arm.value,
+    }
 
 
 class ModelFailed(Exception):
@@ -85,6 +95,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Another model that is to see the tensor, after the answer and for no caller."""
+
+    arm: Arm
+    model: Model
+    #: The name whose trial it belongs to.
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One model for one recording."""
 
@@ -95,20 +115,14 @@ class Choice:
     routes: tuple[str, ...]
     #: What was to answer, by the table.
     intended: Model | Target
-    #: What else is to see the tensor, and why.
-    beside: tuple[Arm, Model] | None = None
+    beside: Beside | None = None
     #: What has failed at this recording already, by name and version.
     tried: frozenset[tuple[str, int]] = field(default=frozenset())
 
     @property
-    def labels(self) -> dict[str, str | int]:
+    def labels(self) -> dict[str, Value]:
         """For metrics."""
-        card = self.model.card
-        return {
-            "cardiomesh.model": card.name,
-            "cardiomesh.model_version": card.version,
-            "cardiomesh.arm": self.arm.value,
-        }
+        return labels_of(self.model, self.arm)
 
     def disclose(self, answer: gateway_pb2.AnalyzeResponse) -> None:
         """Write into the answer how its model was chosen; nothing where it is simply the one that was asked for."""

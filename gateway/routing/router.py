@@ -9,7 +9,7 @@ from dataclasses import replace
 from cardiomesh.errors import NotFound, Unavailable
 from gateway.catalogue import Catalogue, Model
 from gateway.routing.book import RouteBook
-from gateway.routing.choice import Arm, Choice, Wanted
+from gateway.routing.choice import Arm, Beside, Choice, Wanted
 from gateway.routing.routes import MODES, Route, Target, falls_into
 
 __all__ = ["Router"]
@@ -78,14 +78,14 @@ class Router:
         for route in path:
             trial = self._canary(route, tenant, digest)
             if trial is not None and trial is not stable:
-                beside = None if stable is None else (Arm.REFERENCE, stable)
+                beside = None if stable is None else Beside(Arm.REFERENCE, stable, route.name)
                 return Choice(wanted, trial, Arm.CANARY, (route.name,), trial, beside)
         names = tuple(route.name for route in path)
         if stable is None:
             return self._missing(wanted, self._base(path[-1]), names)
         shadows = (self._shadow(route, tenant, digest) for route in path)
-        shadow = next((model for model in shadows if model is not None and model is not stable), None)
-        return Choice(wanted, stable, Arm.STABLE, names, stable, None if shadow is None else (Arm.SHADOW, shadow))
+        shadow = next((beside for beside in shadows if beside is not None and beside.model is not stable), None)
+        return Choice(wanted, stable, Arm.STABLE, names, stable, shadow)
 
     def stable(self, model: str, version: int) -> Model:
         """What answers where there is room for neither trials nor other models, such as on a tape."""
@@ -103,7 +103,7 @@ class Router:
         gone = failed.tried | {(failed.model.card.name, failed.model.card.version)}
         failed = replace(failed, tried=gone)
         if failed.arm is Arm.CANARY and failed.beside is not None:
-            return replace(failed, model=failed.beside[1], arm=Arm.FALLBACK, beside=None)
+            return replace(failed, model=failed.beside.model, arm=Arm.FALLBACK, beside=None)
         if failed.wanted.version and not failed.wanted.allow_fallback:
             return None
         await self._catalogue.refresh()
@@ -119,9 +119,23 @@ class Router:
         """Whether requests that name nothing go to this version, a canary's share aside."""
         return self._stable(self._known(self._default)) is model
 
+    def route(self, name: str) -> Route:
+        """The route of a name, set or not."""
+        return self._known(name)
+
+    def names(self) -> Sequence[str]:
+        """Every name that requests can come by, or have come by."""
+        return sorted({*self.routes, *self._modes, *(model.card.name for model in self._catalogue.all())})
+
     def base(self, name: str) -> Target:
         """What answers a name by the table, whether it can or not."""
         return self._base(self._known(name))
+
+    def newest(self, name: str, other_than: Target) -> Target | None:
+        """The newest version that can answer, leaving out one and what was rolled back."""
+        gone = self._known(name).withdrawn | {other_than}
+        targets = (Target(model=name, version=model.card.version) for model in self._versions(name))
+        return next((target for target in targets if target not in gone), None)
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -165,11 +179,12 @@ class Router:
             return None
         return self.serves(canary.target)
 
-    def _shadow(self, route: Route, tenant: str, digest: str) -> Model | None:
+    def _shadow(self, route: Route, tenant: str, digest: str) -> Beside | None:
         shadow = route.shadow
         if shadow is None or not falls_into(shadow.share, "shadow", route.name, str(shadow.target), tenant, digest):
             return None
-        return self.serves(shadow.target)
+        model = self.serves(shadow.target)
+        return None if model is None else Beside(Arm.SHADOW, model, route.name)
 
     def _pinned(self, wanted: Wanted) -> Choice:
         name = wanted.model or self._default

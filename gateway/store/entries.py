@@ -41,12 +41,21 @@ class AuditRecord:
     card_digest: str = ""
     result_id: str = ""
     from_cache: bool = False
+    #: What was decided about a model, and why; empty for everything else.
+    detail: str = ""
     at: str = field(default_factory=_now)
     record_id: str = field(default_factory=_record_id)
 
     def body(self, subject: str) -> str:
         """The text that the chain protects, with ``subject`` as pseudonym."""
-        return _encode(_values(self, _OF_RECORD) | {"subject": subject})
+        return _encode(self.values() | {"subject": subject})
+
+    def values(self) -> dict[str, Any]:
+        """Its fields; what came later is left out where it is empty, so that an older gateway can read the others."""
+        values = _values(self, _OF_RECORD)
+        if not self.detail:
+            del values["detail"]
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ class Entry:
 
     def to_json(self) -> str:
         """One line for the journal."""
-        values = {"record": _values(self.record, _OF_RECORD)}
+        values = {"record": self.record.values()}
         if self.answer is not None:
             values["answer"] = _values(self.answer, _OF_ANSWER) | {"answer": self.answer.answer.hex()}
         return _encode(values)

@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from gateway.catalogue import Catalogue, Model
-from gateway.routing import MemoryBook, Router
+from gateway.routing import Router
+from gateway.routing.book import MemoryBook
 from tests.cards import card_of
 from tests.conftest import ROOT
 

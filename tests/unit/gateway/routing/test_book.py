@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardiomesh.errors import InvalidRequest, Unavailable
-from gateway.routing import FileBook, MemoryBook, RouteBook, SqlBook
+from gateway.routing.book import FileBook, MemoryBook, RouteBook, SqlBook
 from gateway.routing.routes import Target
 from gateway.store import open_engine
 from tests.unit.gateway.store.conftest import engine, postgresql  # noqa: F401 — fixtures
@@ -52,6 +52,7 @@ async def test_of_changes_at_once_none_is_lost(engine: AsyncEngine) -> None:  # 
 
 
 async def test_a_store_that_is_away_says_so(tmp_path: Path) -> None:
-    book = SqlBook(open_engine(f"sqlite:///{tmp_path}/nowhere/store.sqlite"), 1.0)
+    away = open_engine(f"sqlite:///{tmp_path}/nowhere/store.sqlite")
     with pytest.raises(Unavailable):
-        await book.read()
+        await SqlBook(away, 1.0).read()
+    await away.dispose()

@@ -9,7 +9,8 @@ import pytest
 from cardiomesh._proto.gateway.v1 import gateway_pb2, routing_pb2
 from cardiomesh.errors import InvalidRequest, NotFound, Unavailable
 from gateway.catalogue import Catalogue
-from gateway.routing import Arm, Choice, MemoryBook, Router, Wanted
+from gateway.routing import Arm, Choice, Router, Wanted
+from gateway.routing.book import MemoryBook
 from gateway.routing.routes import Route, Target
 
 Serve = Callable[..., None]
@@ -80,7 +81,7 @@ async def test_a_canary_says_so_and_is_compared_with_what_it_is_tried_against(
     assert routing(choice).reason == routing_pb2.ROUTING_REASON_CANARY
     assert (routing(choice).answered_by.version, routing(choice).intended.version) == (3, 3)
     assert choice.beside is not None
-    assert choice.beside[0] is Arm.REFERENCE
+    assert choice.beside.arm is Arm.REFERENCE
     fallen = await router.instead(choice)
     assert fallen is not None
     assert (name_of(fallen), fallen.arm) == ("hybrid_mobile:2", Arm.FALLBACK)
