@@ -24,7 +24,6 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "cardiomesh.model_version": "model version as published",
     "cardiomesh.arm": "why a model sees a recording: pinned, stable, canary, fallback, shadow or reference",
     "cardiomesh.change": "what was changed in the routing table",
-    "cardiomesh.outcome": "what became of a comparison: compared, dropped or failed",
     "cardiomesh.preprocessing_version": "version of the conditioning",
     "cardiomesh.format": "container format of the recording",
     "cardiomesh.windows": "number of ten-second windows",
@@ -32,7 +31,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "cardiomesh.cache": "hit, miss, bypass or unavailable",
     "cardiomesh.finding": "statement code that was explained",
     "cardiomesh.method": "explanation method",
-    "cardiomesh.outcome": "of a live window: answered, refused, behind or gap",
+    "cardiomesh.outcome": "of a live window: answered, refused, behind or gap; of a trial: compared, dropped, failed",
     "http.route": "route template of the HTTP port",
     "http.status_code": "numeric HTTP status",
 }

@@ -51,8 +51,8 @@ async def test_of_changes_at_once_none_is_lost(engine: AsyncEngine) -> None:  # 
     assert (await book.read())["m"].revision == 6
 
 
-async def test_a_store_that_is_away_says_so(tmp_path: Path) -> None:
-    away = open_engine(f"sqlite:///{tmp_path}/nowhere/store.sqlite")
+async def test_a_store_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    away = open_engine(f"sqlite:///{tmp_path}/store.sqlite")  # with no table in it
     with pytest.raises(Unavailable):
         await SqlBook(away, 1.0).read()
     await away.dispose()
