@@ -35,6 +35,7 @@ from gateway.long import LongAnalysis
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
 from gateway.recent import Recent
+from gateway.routing import Router
 from gateway.routing.wiring import Routing
 from gateway.servicer import CardioMeshServicer
 from gateway.settings import GatewaySettings
