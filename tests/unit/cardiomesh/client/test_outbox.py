@@ -105,7 +105,7 @@ def test_a_source_that_cannot_wait_leaves_a_gap_that_says_where() -> None:
         2,
         3,
         4,
-    ]  # what had been sent is kept for the next connection, as far as it is needed
+    ]  # what was sent is kept for the next connection
 
 
 def test_memory_does_not_grow_with_what_is_answered() -> None:
