@@ -16,7 +16,7 @@ from typing import Annotated, Final, cast
 import typer
 from rich.console import Console
 
-from cardiomesh.cli import archive, show, tape
+from cardiomesh.cli import archive, live, show, tape
 from cardiomesh.cli.watch import watch as keep_watch
 from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation, Setting, TlsFiles
 from cardiomesh.errors import (
@@ -171,6 +171,39 @@ def analyze_long(
             tape.write_long(parts, sys.stdout)
         else:
             tape.show_long(parts, out, err, language)
+
+
+@app.command()
+def monitor(
+    file: Annotated[str, typer.Argument(help="An ECG file of at most a minute, or - for lines of numbers from stdin.")],
+    speed: Annotated[float, typer.Option(min=0, help="Replay so many times faster; 0: as fast as it goes.")] = 1.0,
+    repeat: Annotated[int, typer.Option(min=1, help="Replay so many times; windows over a seam hold a jump.")] = 1,
+    stride: Annotated[float, typer.Option(help="Seconds from one ten-second window to the next.")] = 5.0,
+    rate: Annotated[float | None, typer.Option(help="Samples per second of stdin without a time column.")] = None,
+    skip: Annotated[bool, typer.Option("--skip", help="Skip old windows instead of slowing the source down.")] = False,
+    model: Annotated[str, typer.Option(help="Model name; default: the gateway's.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    language: Annotated[Language, typer.Option(help="Language of the lines.")] = "en",
+    gateway: GatewayOption = "",
+) -> None:
+    """Replay a recording as live leads, or take leads as they come: an answer to ten seconds every few seconds."""
+    with _connect(gateway) as client:
+        if file == "-":
+            source = live.from_lines(sys.stdin, rate)
+        else:
+            source = live.from_recording(client, Path(file), speed, repeat)
+        stream = client.stream(
+            source.sampling_rate,
+            leads=source.leads,
+            stride=stride,
+            when_behind="skip" if skip else "wait",
+            model=model,
+        )
+        parts = live.monitor(stream, source.chunks)
+        if as_json:
+            live.write_live(parts, sys.stdout)
+        else:
+            live.show_live(parts, out, language)
 
 
 @app.command()

@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cardiomesh.client import LongOverview, LongPart, LongSummary, LongWindow
+from cardiomesh.errors import CardioMeshError
 from cardiomesh.language import Language
 
-__all__ = ["show_long", "write_long"]
+__all__ = ["clock", "plain_error", "show_long", "write_long"]
 
 _WORDS: Final[dict[str, dict[str, str]]] = {
     "en": {
@@ -50,10 +51,21 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
 }
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Hours, minutes and seconds since the start."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def plain_error(error: CardioMeshError | None) -> dict[str, Any] | None:
+    """An error as plain JSON types."""
+    if error is None:
+        return None
+    return {
+        "reason": error.reason,
+        "message": str(error),
+        "violations": [{"field": v.field, "description": v.description, "reason": v.reason} for v in error.violations],
+    }
 
 
 def write_long(parts: Iterable[LongPart], out: TextIO) -> None:
@@ -68,13 +80,7 @@ def _plain(part: LongPart) -> dict[str, Any]:
         refusal = part.refusal
         plain = {name: getattr(part, name) for name in ("index", "start", "probabilities", "present", "heart_rate")}
         plain |= {"tensor_hash": part.tensor_hash, "quality": asdict(part.quality) if part.quality else None}
-        plain["refusal"] = refusal and {
-            "reason": refusal.reason,
-            "message": str(refusal),
-            "violations": [
-                {"field": v.field, "description": v.description, "reason": v.reason} for v in refusal.violations
-            ],
-        }
+        plain["refusal"] = plain_error(refusal)
         return {"window": plain}
     if isinstance(part, LongSummary):
         return {"summary": part.to_dict()}
@@ -95,7 +101,7 @@ def show_long(parts: Iterable[LongPart], out: Console, err: Console, language: L
                 stride = part.stride
                 progress.update(task, description="analysing", total=part.windows)
                 info = part.recording
-                what = f"{info.format}, {len(info.leads)} leads, {info.sampling_rate:g} Hz, {_clock(info.duration)}"
+                what = f"{info.format}, {len(info.leads)} leads, {info.sampling_rate:g} Hz, {clock(info.duration)}"
                 out.print(f"{what} · {part.model.name} v{part.model.version}", highlight=False)
             elif isinstance(part, LongWindow):
                 progress.update(task, completed=part.index + 1)
@@ -115,23 +121,23 @@ def _show(summary: LongSummary, stride: float, out: Console, language: Language)
             found.code,
             found.name if language == "en" else found.name_pt,
             f"{found.share:.1%}",
-            f"{_clock(found.longest_run * stride)} {words['at']} {_clock(found.longest_run_start)}",
-            f"{found.highest_probability:.3f} {words['at']} {_clock(found.highest_start)}",
+            f"{clock(found.longest_run * stride)} {words['at']} {clock(found.longest_run_start)}",
+            f"{found.highest_probability:.3f} {words['at']} {clock(found.highest_start)}",
         )
     out.print(table if summary.findings else words["none"])
     if summary.lowest_heart_rate and summary.highest_heart_rate and summary.mean_heart_rate is not None:
         low, high = summary.lowest_heart_rate, summary.highest_heart_rate
         out.print(
-            f"{words['rate']}: {low.value:.0f} ({words['at']} {_clock(low.start)}) – {summary.mean_heart_rate:.0f} – "
-            f"{high.value:.0f} /min ({words['at']} {_clock(high.start)})",
+            f"{words['rate']}: {low.value:.0f} ({words['at']} {clock(low.start)}) – {summary.mean_heart_rate:.0f} – "
+            f"{high.value:.0f} /min ({words['at']} {clock(high.start)})",
             highlight=False,
         )
     if summary.worst_quality:
         worst = summary.worst_quality
-        out.print(f"{words['quality']}: {worst.value:.2f} {words['at']} {_clock(worst.start)}", highlight=False)
+        out.print(f"{words['quality']}: {worst.value:.2f} {words['at']} {clock(worst.start)}", highlight=False)
     counts = {"analyzed": summary.analyzed, "windows": summary.windows, "refused": summary.refused}
     out.print(words["windows"].format(**counts), highlight=False)
     for count in summary.refusals:
-        first = f"{words['first']} {_clock(count.first_start)}"
+        first = f"{words['first']} {clock(count.first_start)}"
         out.print(f"  {count.reason}: {count.windows} ({first})", highlight=False)
     out.print(words["research"], style="dim")
