@@ -89,6 +89,7 @@ bench-models: $(VENV)/.dev ## Latency, throughput, size and memory of every publ
 
 bench-explain: $(VENV)/.demo ## What explanations cost, and what they cost the predictions beside them.
 	@$(BIN)/python benchmarks/explain.py
+	@$(BIN)/python benchmarks/flood.py
 
 evaluate: $(VENV)/.dev ## Fold 9 of PTB-XL (CARDIOMESH_DATA) through the served models.
 	@$(BIN)/python -m export evaluate
