@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 
 import grpc
+import uvloop
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -207,7 +208,9 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
 def main() -> None:
     """Run the gateway until told to stop."""
     settings = load_settings(GatewaySettings, "gateway")
-    run("gateway", settings, lambda telemetry: build(settings, telemetry))
+    # A call is a dozen turns of the loop, and libuv's are cheaper. The services that start child processes stay with
+    # asyncio's own: there a child that was handed a file was sometimes lost.
+    run("gateway", settings, lambda telemetry: build(settings, telemetry), uvloop.new_event_loop)
 
 
 if __name__ == "__main__":

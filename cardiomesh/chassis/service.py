@@ -182,10 +182,16 @@ async def running(
         await application.close()
 
 
-def run(service: str, settings: ServiceSettings, build: Callable[[Telemetry], Application]) -> None:
+def run(
+    service: str,
+    settings: ServiceSettings,
+    build: Callable[[Telemetry], Application],
+    loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> None:
     """Run one service until SIGTERM or SIGINT; the body of every ``python -m <service>``."""
     configure_logs(service, settings.log_level)
-    asyncio.run(_run(service, settings, build))
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(_run(service, settings, build))
 
 
 async def _run(service: str, settings: ServiceSettings, build: Callable[[Telemetry], Application]) -> None:
