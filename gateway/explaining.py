@@ -10,6 +10,7 @@ from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, Overloaded, ResultMismatch, Unavailable
+from gateway.admission import Admission
 from gateway.analysis import Analysis
 from gateway.backend import Backend
 from gateway.catalogue import Model
@@ -31,6 +32,7 @@ class Explaining:
         analysis: Analysis,
         router: Router,
         explainer: Backend,
+        admission: Admission,
         *,
         at_once: int,
     ) -> None:
@@ -40,6 +42,7 @@ class Explaining:
             explainer_pb2_grpc.ExplainerStub(explainer.channel).Explain
         )
         self._explainer = explainer
+        self._admission = admission
         self._at_once = at_once
         self._inside = 0
 
@@ -49,7 +52,11 @@ class Explaining:
             raise Overloaded(f"{self._inside} explanations are under way; try again in a moment")
         self._inside += 1
         try:
-            onward = await self._bound(request)
+            call = current_call()
+            # What the explainer does then has a bound of its own, and takes too long to hold a place here.
+            async with self._admission.turn(call.priority, call.tenant, "explain") as turn:
+                await turn.begin()
+                onward = await self._bound(request)
             async for part in self._parts(onward):
                 yield gateway_pb2.ExplainResponse(part=part)
         finally:

@@ -6,13 +6,16 @@ administers Triton (loading, shared memory, trace and log settings) is for opera
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import grpc
+from tritonclient.grpc import service_pb2
 
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.errors import InvalidRequest, NotFound
+from cardiomesh.errors import InvalidRequest, NotFound, Overloaded
+from gateway.admission import Admission, Priority, Turn
 from gateway.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
@@ -30,10 +33,20 @@ _STREAM: Final = "ModelStreamInfer"
 Context = grpc.aio.ServicerContext
 
 
+def _rank(priority: Priority) -> bytes:
+    only = service_pb2.ModelInferRequest()
+    only.parameters["priority"].uint64_param = priority
+    return bytes(only.SerializeToString())
+
+
+_RANKS: Final = {priority: _rank(priority) for priority in Priority}
+
+
 class PassThrough(grpc.GenericRpcHandler):
     """Forwards ``inference.GRPCInferenceService`` to one Triton."""
 
-    def __init__(self, triton: Backend, catalogue: Catalogue) -> None:
+    def __init__(self, triton: Backend, catalogue: Catalogue, admission: Admission) -> None:
+        self._admission = admission
         self._triton = triton
         self._catalogue = catalogue
         # Without (de)serialisers a gRPC stub takes and gives bytes.
@@ -59,37 +72,63 @@ class PassThrough(grpc.GenericRpcHandler):
             if name in _OF_A_MODEL:
                 self._check(request)
             hop = self._unary[name]
-            if name == _INFER:
-                return await self._triton.idempotent(hop, request, current_call().model)
-            return await hop(request)
+            if name != _INFER:
+                return await hop(request)
+            async with self._turn(request) as turn:
+                await turn.begin()
+                return await self._triton.idempotent(hop, _ranked(request), current_call().model)
 
         return call
 
     def _streaming(self) -> Callable[[AsyncIterator[bytes], Context[bytes, bytes]], AsyncIterator[bytes]]:
         async def call(requests: AsyncIterator[bytes], context: Context[bytes, bytes]) -> AsyncIterator[bytes]:
             refusal: list[Exception] = []
+            #: One answer a request: each answer gives a place back.
+            turns: deque[Turn] = deque()
 
             async def checked() -> AsyncIterator[bytes]:
                 async for request in requests:
                     try:
                         self._check(request)
-                    except (InvalidRequest, NotFound) as error:
+                        turn = self._turn(request)
+                        await turn.begin()
+                    except (InvalidRequest, NotFound, Overloaded) as error:
                         refusal.append(error)
                         return
-                    yield request
+                    turns.append(turn)
+                    yield _ranked(request)
 
-            async for answer in self._triton.stream(self._stream, checked(), "stream"):
-                yield answer
+            try:
+                async for answer in self._triton.stream(self._stream, checked(), "stream"):
+                    if turns:
+                        turns.popleft().end()
+                    yield answer
+            finally:
+                for turn in turns:
+                    turn.end()
             if refusal:
                 raise refusal[0]
 
         return call
+
+    def _turn(self, request: bytes) -> Turn:
+        call = current_call()
+        return self._admission.turn(call.priority, call.tenant, ("infer", call.model, len(request).bit_length()))
 
     def _check(self, request: bytes) -> None:
         name = model_name(request)
         if name not in self._catalogue.graphs():
             raise NotFound(f"no model {name!r} is published here")
         current_call().model = name
+
+
+def _ranked(request: bytes) -> bytes:
+    """The request at the priority of its call: in protobuf, two messages one after the other are one.
+
+    A routine request stays as it is, and keeps a priority of its own.
+    """
+    priority = current_call().priority
+    return request if priority is Priority.ROUTINE else request + _RANKS[priority]
 
 
 def model_name(request: bytes) -> str:

@@ -11,10 +11,10 @@ import grpc
 
 from cardiomesh.chassis.calls import OPEN_STREAM_S, Calls
 from cardiomesh.chassis.deadline import Budget
-from cardiomesh.errors import CardioMeshError, Overloaded
+from cardiomesh.errors import CardioMeshError
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 
-__all__ = ["CallInterceptor", "Door", "Peer", "open_door"]
+__all__ = ["CallInterceptor", "Door", "Knock", "Peer", "anybody_in", "open_door"]
 
 T = TypeVar("T")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -24,9 +24,10 @@ Peer: TypeAlias = Callable[[], Mapping[str, Iterable[bytes]]]
 #: Full method name, metadata, and who is at the other end → what surrounds the call: it may refuse on entering, and on
 #: leaving it may hold the answer back until something is done.
 Door: TypeAlias = Callable[[str, Mapping[str, str], Peer], AbstractAsyncContextManager[None]]
+#: Full method name and metadata → nothing, or Overloaded: what is refused before anything is spent on it.
+Knock: TypeAlias = Callable[[str, Mapping[str, str]], None]
 #: They answer under any load, and count as nobody's call.
 _UNTOUCHED: Final = ("/grpc.health.", "/grpc.reflection.")
-_RETRY_AFTER_S: Final = 1.0
 
 
 def open_door(method: str, metadata: Mapping[str, str], peer: Peer) -> AbstractAsyncContextManager[None]:
@@ -34,12 +35,17 @@ def open_door(method: str, metadata: Mapping[str, str], peer: Peer) -> AbstractA
     return nullcontext()
 
 
+def anybody_in(method: str, metadata: Mapping[str, str]) -> None:
+    """A service that refuses nobody at the door."""
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every service but health and reflection."""
 
-    def __init__(self, calls: Calls, door: Door = open_door) -> None:
+    def __init__(self, calls: Calls, door: Door = open_door, knock: Knock = anybody_in) -> None:
         self._calls = calls
         self._door = door
+        self._knock = knock
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -120,6 +126,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         facts = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
         def around(context: Context, metadata: Mapping[str, str]) -> AbstractContextManager[Budget]:
+            with self._calls.refusing(name):
+                self._knock(method, metadata)
             left: float | None = context.time_remaining()
             return self._calls.around(name, "rpc.server", facts, metadata, default_s if left is None else left)
 
@@ -143,6 +151,5 @@ def metadata_of(context: Context) -> dict[str, str]:
 
 
 async def _abort(context: Context, error: CardioMeshError) -> NoReturn:
-    retry = _RETRY_AFTER_S if isinstance(error, Overloaded) else None
-    await context.abort(code_of(error), str(error), ((DETAILS_KEY, status_details(error, retry)),))
+    await context.abort(code_of(error), str(error), ((DETAILS_KEY, status_details(error)),))
     raise AssertionError("abort always raises")

@@ -13,6 +13,7 @@ from yarl import URL
 from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.telemetry import Telemetry, inject
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, NotFound, PermissionDenied, TooLarge, Unavailable
+from gateway.admission import Admission
 from gateway.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
@@ -28,10 +29,13 @@ _ANSWERED: Final = ("Content-Type", "Content-Encoding", "Inference-Header-Conten
 class HttpPassThrough:
     """The ``/v2`` routes."""
 
-    def __init__(self, triton_http: str, triton: Backend, catalogue: Catalogue, telemetry: Telemetry) -> None:
+    def __init__(
+        self, triton_http: str, triton: Backend, catalogue: Catalogue, admission: Admission, telemetry: Telemetry
+    ) -> None:
         self._base = URL(f"http://{triton_http}")
         self._triton = triton
         self._catalogue = catalogue
+        self._admission = admission
         self._telemetry = telemetry
         self._session: aiohttp.ClientSession | None = None
 
@@ -55,12 +59,20 @@ class HttpPassThrough:
             raise TooLarge(f"the body is larger than {request.client_max_size} bytes") from error
         except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
             raise InvalidRequest.field("body", "broke off", "MALFORMED") from error
+        if request.method != "POST":
+            return await self._forwarded(request, name or "", b"")
+        call = current_call()
+        async with self._admission.turn(call.priority, call.tenant, ("http", name, len(body).bit_length())) as turn:
+            await turn.begin()
+            return await self._forwarded(request, name or "", body)
+
+    async def _forwarded(self, request: web.Request, model: str, body: bytes) -> web.Response:
         headers = {key: request.headers[key] for key in _ASKED if key in request.headers}
         started = time.perf_counter()
         status = 503
         given = current_budget().for_hop()
         with (
-            self._triton.attempt(given, f"http {name or ''}"),
+            self._triton.attempt(given, f"http {model}"),
             self._telemetry.span("rpc.client", {"cardiomesh.hop": "triton"}, kind=SpanKind.CLIENT) as span,
         ):
             try:
