@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Sequence
 
 import grpc
-import uvloop
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -18,7 +17,6 @@ from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import dial
-from gateway.admission import AdaptiveLimit, Admission, TenantLimits
 from gateway.analysis import Analysis
 from gateway.backend import Backend
 from gateway.cache import ResultCache
@@ -112,24 +110,6 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     triton = backend("triton", settings.triton_address, ours=False)
     preprocessor = backend("preprocessor", settings.preprocessor_address)
     explainer = backend("explainer", settings.explainer_address)
-    tenants = TenantLimits(
-        settings.redis_url,
-        rate=settings.tenant_rate,
-        burst=settings.tenant_burst,
-        timeout_s=settings.cache_timeout_s,
-        cool_down_s=settings.cache_cool_down_s,
-    )
-    limit = AdaptiveLimit(
-        least=settings.admission_least, most=settings.admission_most, tolerance=settings.admission_tolerance
-    )
-    admission = Admission(
-        limit,
-        tenants,
-        telemetry,
-        longest_wait_s=settings.admission_wait_s,
-        # The rest of the calls in flight is for those that need no work, and for emergencies.
-        most_waiting=settings.max_concurrent_calls // 2,
-    )
     cache = ResultCache(
         settings.redis_url,
         telemetry,
@@ -150,20 +130,19 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         cache,
         inference,
         preprocessor,
-        admission,
         recent,
         telemetry,
         decider=decider,
         keep_tensors=settings.keep_tensors,
     )
-    explaining = Explaining(analysis, router, explainer, admission, at_once=settings.explanations_at_once)
-    door = Door(_authenticator(settings), ledger, admission)
+    explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
+    door = Door(_authenticator(settings), ledger)
 
     live = _live(settings, analysis, router, telemetry)
     servicer = CardioMeshServicer(
         analysis,
         explaining,
-        LongAnalysis(router, inference, preprocessor, admission),
+        LongAnalysis(router, inference, preprocessor),
         live,
         catalogue,
         router,
@@ -171,7 +150,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         batch_items=settings.batch_items,
         item_seconds=settings.default_deadline_s,
     )
-    http_kserve = HttpPassThrough(settings.triton_http_address, triton, catalogue, admission, telemetry)
+    http_kserve = HttpPassThrough(settings.triton_http_address, triton, catalogue, telemetry)
 
     def routes(app: web.Application, calls: Calls) -> Sequence[Middleware]:
         HttpApi({"CardioMesh": servicer}).add_routes(app)
@@ -182,7 +161,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     def register(server: grpc.aio.Server) -> None:
         gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
         model_admin_pb2_grpc.add_ModelAdminServicer_to_server(routing.servicer, server)
-        server.add_generic_rpc_handlers((PassThrough(triton, catalogue, admission),))
+        server.add_generic_rpc_handlers((PassThrough(triton, catalogue),))
 
     async def probe() -> Sequence[str]:
         served, routed = await asyncio.gather(catalogue.refresh(), router.refresh())
@@ -205,7 +184,6 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
             await ledger.close()
         await http_kserve.close()
         await cache.close()
-        await tenants.close()
         for part in (triton, preprocessor, explainer):
             await part.channel.close()
 
@@ -220,7 +198,6 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         probe=probe,
         routes=routes,
         door=door.enter,
-        knock=door.knock,
         start=start,
         drain=live.drain,
         close=close,
@@ -230,9 +207,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
 def main() -> None:
     """Run the gateway until told to stop."""
     settings = load_settings(GatewaySettings, "gateway")
-    # A call is a dozen turns of the loop, and libuv's are cheaper. The services that start child processes stay with
-    # asyncio's own: there a child that was handed a file was sometimes lost.
-    run("gateway", settings, lambda telemetry: build(settings, telemetry), uvloop.new_event_loop)
+    run("gateway", settings, lambda telemetry: build(settings, telemetry))
 
 
 if __name__ == "__main__":
