@@ -29,7 +29,9 @@ class Call:
     #: The model that was asked, where no answer names it.
     model: str = ""
     model_version: int = 0
-    #: What was decided about it, and why.
+    #: The earlier result that it is about.
+    result_id: str = ""
+    #: What was decided about it, and why; of an explanation, what was told.
     detail: str = ""
     recorded: bool = False
 
@@ -86,6 +88,7 @@ class Call:
                 outcome=outcome,
                 model=self.model,
                 model_version=self.model_version,
+                result_id=self.result_id,
                 detail=self.detail,
             )
         )

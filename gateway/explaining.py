@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
@@ -48,12 +49,15 @@ class Explaining:
         if self._inside >= self._at_once:
             raise Overloaded(f"{self._inside} explanations are under way; try again in a moment")
         self._inside += 1
+        told = _Told()
         try:
             onward = await self._bound(request)
             async for part in self._parts(onward):
+                told.add(part)
                 yield gateway_pb2.ExplainResponse(part=part)
         finally:
             self._inside -= 1
+            current_call().detail = str(told)
 
     async def _bound(self, request: gateway_pb2.ExplainRequest) -> explainer_pb2.ExplainRequest:
         """What the explainer needs; refuses when recording or model are not those of the named result."""
@@ -68,6 +72,8 @@ class Explaining:
         wanted = Wanted(name, version)
         choice = self._router.choose(wanted, current_call().tenant, digest_of(request.recording))
         model = choice.model
+        call = current_call()
+        call.model, call.model_version, call.result_id = model.ref.name, model.ref.version, request.result_id
         _known(request.finding_codes, model)
         with_rules = not request.methods or explainer_pb2.METHOD_RULES in request.methods
         prepared = await self._analysis.prepare_again(request, choice, with_rules)
@@ -101,6 +107,26 @@ class Explaining:
                 raise
             for part in _owed(onward, given, isinstance(error, DeadlineExceeded)):
                 yield part
+
+
+class _Told:
+    """What was told, for the audit trail: which parts came and were missing, and a digest over all that was sent."""
+
+    def __init__(self) -> None:
+        self._came: list[str] = []
+        self._missing: list[str] = []
+        self._digest = hashlib.sha256()
+
+    def add(self, part: Part) -> None:
+        name = explainer_pb2.Method.Name(part.method).removeprefix("METHOD_").lower()
+        (self._missing if part.HasField("missing") else self._came).append(f"{name} {part.finding_code}".strip())
+        self._digest.update(part.SerializeToString(deterministic=True))
+
+    def __str__(self) -> str:
+        if not self._came and not self._missing:
+            return ""
+        missing = f"; missing {', '.join(self._missing)}" if self._missing else ""
+        return f"{', '.join(self._came)}{missing}; sha256 {self._digest.hexdigest()}"
 
 
 def _known(codes: Sequence[str], model: Model) -> None:

@@ -41,7 +41,7 @@ class AuditRecord:
     card_digest: str = ""
     result_id: str = ""
     from_cache: bool = False
-    #: What was decided about a model, and why; empty for everything else.
+    #: What was decided about a model, and why; what an explanation told; empty for everything else.
     detail: str = ""
     at: str = field(default_factory=_now)
     record_id: str = field(default_factory=_record_id)

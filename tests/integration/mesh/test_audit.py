@@ -71,6 +71,18 @@ async def caller(addresses: Addresses, store: Store) -> AsyncIterator[AsyncClien
         yield client
 
 
+async def test_what_an_explanation_told_is_written_down(caller: AsyncClient, store: Store, ecg_file: Path) -> None:
+    answer = await caller.analyze(file=ecg_file)
+    why = await caller.explain("SR", result_id=answer.result_id, methods=["rules", "counterfactual"])
+    assert [part.method for part in why.missing] == ["counterfactual"]  # a rhythm has none
+    record = store.records()[-1]
+    assert (record["method"], record["outcome"]) == ("/cardiomesh.gateway.v1.CardioMesh/Explain", "OK")
+    assert (record["result_id"], record["model"]) == (answer.result_id, answer.model.name)
+    told, _, digest = record["detail"].rpartition("; sha256 ")
+    assert told == "rules; missing counterfactual SR"
+    assert len(digest) == 64
+
+
 async def test_an_answer_and_its_record_come_together(caller: AsyncClient, store: Store, ecg_file: Path) -> None:
     answer = await caller.analyze(file=ecg_file, subject_ref=SUBJECT, bypass_cache=True)
     (record,) = store.records()
