@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-gateway-cost bench-models bench-quality bench-delineation bench-rules bench-decision upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,11 +84,15 @@ PREVIOUS_RELEASE ?= 0d1c2e0
 upgrade-rehearsal: $(VENV)/.demo ## Replace every service under load, old build by new and back; nobody may notice.
 	@$(BIN)/python -m benchmarks.upgrade_rehearsal --old $(PREVIOUS_RELEASE)
 
+bench-overload: $(VENV)/.demo ## Five times more calls than can be answered: goodput, and how soon emergencies are.
+	@$(BIN)/python benchmarks/overload.py
+
 bench-models: $(VENV)/.dev ## Latency, throughput, size and memory of every published model and its INT8 form.
 	@$(BIN)/python benchmarks/models.py
 
 bench-explain: $(VENV)/.demo ## What explanations cost, and what they cost the predictions beside them.
 	@$(BIN)/python benchmarks/explain.py
+	@$(BIN)/python benchmarks/flood.py
 
 evaluate: $(VENV)/.dev ## Fold 9 of PTB-XL (CARDIOMESH_DATA) through the served models.
 	@$(BIN)/python -m export evaluate

@@ -8,6 +8,7 @@
     │   └── WrongMediaType                INVALID_ARGUMENT     a body of a kind that the call does not take
     ├── TooLarge                          RESOURCE_EXHAUSTED   over a message or size limit
     ├── Overloaded                        RESOURCE_EXHAUSTED   shed at the door; try again later
+    │   └── RateLimited                   RESOURCE_EXHAUSTED   this tenant has had its share for now
     ├── NotFound                          NOT_FOUND
     ├── ResultMismatch                    FAILED_PRECONDITION  the explanation would be of another prediction
     ├── DeadlineExceeded                  DEADLINE_EXCEEDED
@@ -36,6 +37,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PermissionDenied",
+    "RateLimited",
     "ResultMismatch",
     "TooLarge",
     "Unauthenticated",
@@ -109,10 +111,20 @@ class TooLarge(CardioMeshError):
 
 
 class Overloaded(CardioMeshError):
-    """Shed before any work was done; safe to send again after a pause."""
+    """Shed before any work was done; safe to send again after ``retry_after_s`` seconds."""
 
     status = "RESOURCE_EXHAUSTED"
     reason = "OVERLOADED"
+
+    def __init__(self, message: str, violations: Iterable[FieldViolation] = (), *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, violations)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    """The tenant's own rate is used up, however idle the mesh is."""
+
+    reason = "RATE_LIMITED"
 
 
 class NotFound(CardioMeshError):

@@ -25,6 +25,8 @@ BATCH: Final = 4
 _LOOK_S: Final = 0.1
 #: Graphs that only explanations ask, by the name the publisher gives them.
 _ATTRIBUTION: Final = "_attribution"
+#: Triton's priority level of explanations, behind everything that a caller may ask for.
+_LAST: Final = 4
 
 
 class ServedModel:
@@ -105,6 +107,7 @@ class ServedModel:
             outputs=[wanted(name=name) for name in outputs],
             raw_input_contents=[np.ascontiguousarray(array, "<f4").tobytes() for array in inputs.values()],
         )
+        request.parameters["priority"].uint64_param = _LAST
         await self._look()
         await self._pace.stand_back()
         try:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 
 import grpc
+import uvloop
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -17,6 +18,7 @@ from cardiomesh.chassis.service import Application, run
 from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import dial
+from gateway.admission import AdaptiveLimit, Admission, TenantLimits
 from gateway.analysis import Analysis
 from gateway.backend import Backend
 from gateway.cache import ResultCache
@@ -110,6 +112,24 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     triton = backend("triton", settings.triton_address, ours=False)
     preprocessor = backend("preprocessor", settings.preprocessor_address)
     explainer = backend("explainer", settings.explainer_address)
+    tenants = TenantLimits(
+        settings.redis_url,
+        rate=settings.tenant_rate,
+        burst=settings.tenant_burst,
+        timeout_s=settings.cache_timeout_s,
+        cool_down_s=settings.cache_cool_down_s,
+    )
+    limit = AdaptiveLimit(
+        least=settings.admission_least, most=settings.admission_most, tolerance=settings.admission_tolerance
+    )
+    admission = Admission(
+        limit,
+        tenants,
+        telemetry,
+        longest_wait_s=settings.admission_wait_s,
+        # The rest of the calls in flight is for those that need no work, and for emergencies.
+        most_waiting=settings.max_concurrent_calls // 2,
+    )
     cache = ResultCache(
         settings.redis_url,
         telemetry,
@@ -130,19 +150,20 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         cache,
         inference,
         preprocessor,
+        admission,
         recent,
         telemetry,
         decider=decider,
         keep_tensors=settings.keep_tensors,
     )
-    explaining = Explaining(analysis, router, explainer, at_once=settings.explanations_at_once)
-    door = Door(_authenticator(settings), ledger)
+    explaining = Explaining(analysis, router, explainer, admission, at_once=settings.explanations_at_once)
+    door = Door(_authenticator(settings), ledger, admission)
 
     live = _live(settings, analysis, router, telemetry)
     servicer = CardioMeshServicer(
         analysis,
         explaining,
-        LongAnalysis(router, inference, preprocessor),
+        LongAnalysis(router, inference, preprocessor, admission),
         live,
         catalogue,
         router,
@@ -150,7 +171,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         batch_items=settings.batch_items,
         item_seconds=settings.default_deadline_s,
     )
-    http_kserve = HttpPassThrough(settings.triton_http_address, triton, catalogue, telemetry)
+    http_kserve = HttpPassThrough(settings.triton_http_address, triton, catalogue, admission, telemetry)
 
     def routes(app: web.Application, calls: Calls) -> Sequence[Middleware]:
         HttpApi({"CardioMesh": servicer}).add_routes(app)
@@ -161,7 +182,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     def register(server: grpc.aio.Server) -> None:
         gateway_pb2_grpc.add_CardioMeshServicer_to_server(servicer, server)
         model_admin_pb2_grpc.add_ModelAdminServicer_to_server(routing.servicer, server)
-        server.add_generic_rpc_handlers((PassThrough(triton, catalogue),))
+        server.add_generic_rpc_handlers((PassThrough(triton, catalogue, admission),))
 
     async def probe() -> Sequence[str]:
         served, routed = await asyncio.gather(catalogue.refresh(), router.refresh())
@@ -184,6 +205,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
             await ledger.close()
         await http_kserve.close()
         await cache.close()
+        await tenants.close()
         for part in (triton, preprocessor, explainer):
             await part.channel.close()
 
@@ -198,6 +220,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         probe=probe,
         routes=routes,
         door=door.enter,
+        knock=door.knock,
         start=start,
         drain=live.drain,
         close=close,
@@ -207,7 +230,9 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
 def main() -> None:
     """Run the gateway until told to stop."""
     settings = load_settings(GatewaySettings, "gateway")
-    run("gateway", settings, lambda telemetry: build(settings, telemetry))
+    # A call is a dozen turns of the loop, and libuv's are cheaper. The services that start child processes stay with
+    # asyncio's own: there a child that was handed a file was sometimes lost.
+    run("gateway", settings, lambda telemetry: build(settings, telemetry), uvloop.new_event_loop)
 
 
 if __name__ == "__main__":

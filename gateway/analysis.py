@@ -17,6 +17,7 @@ from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.priority import EXPLANATION, PRIORITY_HEADER
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
+from gateway.admission import Admission, Turn
 from gateway.backend import Backend
 from gateway.cache import ResultCache, cache_key
 from gateway.decision import Decider
@@ -60,6 +61,7 @@ class Analysis:
         cache: ResultCache,
         inference: Inference,
         preprocessor: Backend,
+        admission: Admission,
         recent: Recent,
         telemetry: Telemetry,
         *,
@@ -71,6 +73,7 @@ class Analysis:
         self._trials = trials
         self._cache = cache
         self._inference = inference
+        self._admission = admission
         self._flights: Flights[Answer] = Flights()
         self._preprocessor = preprocessor
         prepare = preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).Prepare
@@ -112,8 +115,10 @@ class Analysis:
         """One model's answer, this caller's own copy: computed, kept from earlier, or shared with who asks the same."""
         card = choice.model.card
         if afresh:  # nothing is read from the cache, and nothing kept
-            prepared = await self._prepared(recording, wish, card, watch)
-            return await self._decided(prepared, wish, choice, watch)
+            async with self._turn(recording, wish, card) as turn:
+                await turn.begin()
+                prepared = await self._prepared(recording, wish, card, watch)
+                return await self._decided(prepared, wish, choice, watch)
         prepared_key = self._prepared_key(digest, wish, card)
 
         def compute() -> Awaitable[Answer]:
@@ -132,28 +137,37 @@ class Analysis:
     ) -> Answer:
         """The cache is asked before each step and told afterwards."""
         card = choice.model.card
-        prepared = None
-        if not wish.signal:  # signals are not kept
+        async with self._turn(recording, wish, card) as turn:
+            prepared = None
+            if not wish.signal:  # signals are not kept
+                with watch.hop("cache"):
+                    prepared = await self._cache.get(prepared_key, Prepared)
+            if prepared is None:
+                await turn.begin()
+                prepared = await self._prepared(recording, wish, card, watch)
+            result_key = self._result_key(prepared, wish, card)
             with watch.hop("cache"):
-                prepared = await self._cache.get(prepared_key, Prepared)
-        if prepared is None:
-            prepared = await self._prepared(recording, wish, card, watch)
-        result_key = self._result_key(prepared, wish, card)
-        with watch.hop("cache"):
-            earlier = await self._cache.get(result_key, Answer)
-        if earlier is None and not prepared.tensor:  # the preparation was remembered, the result was not
-            prepared = await self._prepared(recording, wish, card, watch)
-        if earlier is None:
-            answer = await self._decided(prepared, wish, choice, watch)
-        else:
-            answer = _complete(earlier, prepared)
-        if prepared.tensor:  # something was done that can be spared the next time
-            if wish.measurements and not wish.signal:
-                self._recent.put(prepared_key, prepared)
-            with watch.hop("cache"):
-                await self._keep(prepared_key, result_key, answer, prepared)
-        answer.from_cache = earlier is not None
-        return answer
+                earlier = await self._cache.get(result_key, Answer)
+            if earlier is None and not prepared.tensor:  # the preparation was remembered, the result was not
+                await turn.begin()
+                prepared = await self._prepared(recording, wish, card, watch)
+            if earlier is None:
+                answer = await self._decided(prepared, wish, choice, watch)
+            else:
+                answer = _complete(earlier, prepared)
+            if prepared.tensor:  # something was done that can be spared the next time
+                if wish.measurements and not wish.signal:
+                    self._recent.put(prepared_key, prepared)
+                with watch.hop("cache"):
+                    await self._keep(prepared_key, result_key, answer, prepared)
+            answer.from_cache = earlier is not None
+            return answer
+
+    def _turn(self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard) -> Turn:
+        """Its place among all that is computed, taken only where something has to be."""
+        call = current_call()
+        kind = ("analyze", card.name, card.version, wish, recording.ByteSize().bit_length())
+        return self._admission.turn(call.priority, call.tenant, kind)
 
     async def _keep(self, prepared_key: str, result_key: str, answer: Answer, prepared: Prepared) -> None:
         kept_answer, kept_preparation = Answer(), Prepared()

@@ -13,6 +13,7 @@ from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.interceptor import Peer
 from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, PermissionDenied
+from gateway.admission import Admission, Priority, priority_of
 from gateway.identity import AUDITED, STREAMS, Authenticator, Caller, permit
 from gateway.store import AuditRecord, Entry, Ledger, StoredAnswer
 
@@ -26,6 +27,7 @@ class Call:
     caller: Caller
     method: str
     ledger: Ledger | None
+    priority: Priority = Priority.ROUTINE
     #: The model that was asked, where no answer names it.
     model: str = ""
     model_version: int = 0
@@ -131,9 +133,10 @@ def enter_own_call(method: str, ledger: Ledger | None) -> Call:
 class Door:
     """Authenticates, authorises and records every call."""
 
-    def __init__(self, authenticator: Authenticator, ledger: Ledger | None) -> None:
+    def __init__(self, authenticator: Authenticator, ledger: Ledger | None, admission: Admission) -> None:
         self._authenticator = authenticator
         self._ledger = ledger
+        self.knock = admission.knock
 
     def enter(self, method: str, metadata: Mapping[str, str], peer: Peer) -> AbstractAsyncContextManager[None]:
         """Surround one call of ``method`` (``/package.Service/Method``); raises Unauthenticated or PermissionDenied.
@@ -149,6 +152,7 @@ class Door:
         call = Call(await self._authenticator.caller(metadata, peer), method, self._ledger)
         try:
             permit(call.caller, method)
+            call.priority = priority_of(call.caller, method, metadata)
             _call.set(call)
             if method in STREAMS:
                 await self._write(call, "STARTED")

@@ -10,7 +10,8 @@ from typing import Final
 from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.errors import DeadlineExceeded, FieldViolation, InvalidRequest, Overloaded, ResultMismatch, Unavailable
+from cardiomesh.errors import DeadlineExceeded, InvalidRequest, Overloaded, ResultMismatch, Unavailable
+from gateway.admission import Admission
 from gateway.analysis import Analysis
 from gateway.backend import Backend
 from gateway.catalogue import Model
@@ -32,6 +33,7 @@ class Explaining:
         analysis: Analysis,
         router: Router,
         explainer: Backend,
+        admission: Admission,
         *,
         at_once: int,
     ) -> None:
@@ -41,6 +43,7 @@ class Explaining:
             explainer_pb2_grpc.ExplainerStub(explainer.channel).Explain
         )
         self._explainer = explainer
+        self._admission = admission
         self._at_once = at_once
         self._inside = 0
 
@@ -51,7 +54,11 @@ class Explaining:
         self._inside += 1
         told = _Told()
         try:
-            onward = await self._bound(request)
+            call = current_call()
+            # What the explainer does then has a bound of its own, and takes too long to hold a place here.
+            async with self._admission.turn(call.priority, call.tenant, "explain") as turn:
+                await turn.begin()
+                onward = await self._bound(request)
             async for part in self._parts(onward):
                 told.add(part)
                 yield gateway_pb2.ExplainResponse(part=part)
@@ -131,11 +138,10 @@ class _Told:
 
 def _known(codes: Sequence[str], model: Model) -> None:
     known = {statement.code for statement in model.card.statements}
-    unknown = [f"finding_codes[{k}]" for k, code in enumerate(codes) if code not in known]
+    unknown = [code for code in codes if code not in known]
     if unknown:
-        raise InvalidRequest(
-            f"{model.card.name} does not know {', '.join(unknown)}; see its card",
-            [FieldViolation(field, f"{model.card.name} has no such statement", "UNKNOWN") for field in unknown],
+        raise InvalidRequest.field(
+            "finding_codes", f"{model.card.name} does not know {', '.join(map(repr, unknown))}", "UNKNOWN"
         )
 
 

@@ -12,6 +12,7 @@ from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
 from gateway.backend import Backend
+from gateway.door import current_call
 from gateway.findings import mean_logits
 
 __all__ = ["Inference"]
@@ -59,6 +60,7 @@ class Inference:
             outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=head.output) for head in card.heads],
             raw_input_contents=[tensor],
         )
+        request.parameters["priority"].uint64_param = current_call().priority
         started = time.perf_counter()
         try:
             answer = await self._triton.idempotent(self._infer, request, f"{card.name}:{card.version}")

@@ -13,6 +13,7 @@ from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded, Unavailable
+from gateway.admission import Admission
 from gateway.backend import Backend
 from gateway.catalogue import Model
 from gateway.door import current_call
@@ -31,9 +32,10 @@ _PAUSES_S: Final = (0.5, 2.0, 5.0, 10.0)
 class LongAnalysis:
     """Answers AnalyzeLong. Nothing of it is cached: a tape is not sent twice, and its windows would fill the cache."""
 
-    def __init__(self, router: Router, inference: Inference, preprocessor: Backend) -> None:
+    def __init__(self, router: Router, inference: Inference, preprocessor: Backend, admission: Admission) -> None:
         self._router = router
         self._inference = inference
+        self._admission = admission
         self._preprocessor = preprocessor
         self._prepare: Hop[AsyncIterator[preprocessor_pb2.PrepareLongRequest], preprocessor_pb2.PrepareLongResponse] = (
             preprocessor.hop(preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).PrepareLong)
@@ -94,12 +96,19 @@ class LongAnalysis:
     async def _logits(self, card: ModelCard, tensors: Sequence[bytes]) -> Sequence[Mapping[str, list[float]]]:
         for pause in _PAUSES_S:
             try:
-                return await self._inference.each(card, tensors)
+                return await self._each(card, tensors)
             except (Unavailable, Overloaded):
                 if current_budget().remaining() < pause:
                     raise
                 await asyncio.sleep(pause)
-        return await self._inference.each(card, tensors)
+        return await self._each(card, tensors)
+
+    async def _each(self, card: ModelCard, tensors: Sequence[bytes]) -> Sequence[Mapping[str, list[float]]]:
+        call = current_call()
+        kind = ("windows", card.name, card.version, len(tensors))
+        async with self._admission.turn(call.priority, call.tenant, kind) as turn:
+            await turn.begin()
+            return await self._inference.each(card, tensors)
 
 
 async def _onward(

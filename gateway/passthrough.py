@@ -6,16 +6,16 @@ administers Triton (loading, shared memory, trace and log settings) is for opera
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 from tritonclient.grpc import service_pb2
 
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound
+from cardiomesh.errors import InvalidRequest, NotFound, Overloaded
+from gateway.admission import Admission, Priority, Turn
 from gateway.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
@@ -28,30 +28,34 @@ _PREFIX: Final = f"/{SERVICE}/"
 #: Methods whose request names a model in its first field.
 _OF_A_MODEL: Final = frozenset({"ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer"})
 _INFER: Final = "ModelInfer"
-#: Methods whose request has no field: whatever came is not Triton's business.
-_EMPTY: Final = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
-_METHODS: Final = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
 _STREAM: Final = "ModelStreamInfer"
 
 Context = grpc.aio.ServicerContext
 
 
+def _rank(priority: Priority) -> bytes:
+    only = service_pb2.ModelInferRequest()
+    only.parameters["priority"].uint64_param = priority
+    return bytes(only.SerializeToString())
+
+
+_RANKS: Final = {priority: _rank(priority) for priority in Priority}
+
+
 class PassThrough(grpc.GenericRpcHandler):
     """Forwards ``inference.GRPCInferenceService`` to one Triton."""
 
-    def __init__(self, triton: Backend, catalogue: Catalogue) -> None:
+    def __init__(self, triton: Backend, catalogue: Catalogue, admission: Admission) -> None:
+        self._admission = admission
         self._triton = triton
         self._catalogue = catalogue
-        # Without (de)serialisers a gRPC stub takes and gives bytes. The trace ends here: Triton would write the
-        # request's id into its spans, and that is the caller's free text.
+        # Without (de)serialisers a gRPC stub takes and gives bytes.
         self._unary: dict[str, Hop[bytes, bytes]] = {
-            method.removeprefix(_PREFIX): triton.hop(triton.channel.unary_unary(method), traced=False)
+            method.removeprefix(_PREFIX): triton.hop(triton.channel.unary_unary(method))
             for method in POLICY
             if method.startswith(_PREFIX) and not method.endswith(_STREAM)
         }
-        self._stream: Hop[AsyncIterator[bytes], bytes] = triton.hop(
-            triton.channel.stream_stream(_PREFIX + _STREAM), traced=False
-        )
+        self._stream: Hop[AsyncIterator[bytes], bytes] = triton.hop(triton.channel.stream_stream(_PREFIX + _STREAM))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of a method, or None when it is not one of KServe's."""
@@ -68,46 +72,63 @@ class PassThrough(grpc.GenericRpcHandler):
             if name in _OF_A_MODEL:
                 self._check(request)
             hop = self._unary[name]
-            try:
-                if name == _INFER:
-                    return await self._triton.idempotent(hop, request, current_call().model)
-                return await hop(b"" if name in _EMPTY else request)
-            except CardioMeshError as error:
-                raise _blamed(name, request, error) from error
+            if name != _INFER:
+                return await hop(request)
+            async with self._turn(request) as turn:
+                await turn.begin()
+                return await self._triton.idempotent(hop, _ranked(request), current_call().model)
 
         return call
 
     def _streaming(self) -> Callable[[AsyncIterator[bytes], Context[bytes, bytes]], AsyncIterator[bytes]]:
         async def call(requests: AsyncIterator[bytes], context: Context[bytes, bytes]) -> AsyncIterator[bytes]:
             refusal: list[Exception] = []
-            last = b""
+            #: One answer a request: each answer gives a place back.
+            turns: deque[Turn] = deque()
 
             async def checked() -> AsyncIterator[bytes]:
-                nonlocal last
                 async for request in requests:
-                    last = request
                     try:
                         self._check(request)
-                    except (InvalidRequest, NotFound) as error:
+                        turn = self._turn(request)
+                        await turn.begin()
+                    except (InvalidRequest, NotFound, Overloaded) as error:
                         refusal.append(error)
                         return
-                    yield request
+                    turns.append(turn)
+                    yield _ranked(request)
 
             try:
                 async for answer in self._triton.stream(self._stream, checked(), "stream"):
+                    if turns:
+                        turns.popleft().end()
                     yield answer
-            except CardioMeshError as error:
-                raise _blamed(_STREAM, last, error) from error
+            finally:
+                for turn in turns:
+                    turn.end()
             if refusal:
                 raise refusal[0]
 
         return call
 
+    def _turn(self, request: bytes) -> Turn:
+        call = current_call()
+        return self._admission.turn(call.priority, call.tenant, ("infer", call.model, len(request).bit_length()))
+
     def _check(self, request: bytes) -> None:
         name = model_name(request)
         if name not in self._catalogue.graphs():
-            raise NotFound("no such model is published here")
+            raise NotFound(f"no model {name!r} is published here")
         current_call().model = name
+
+
+def _ranked(request: bytes) -> bytes:
+    """The request at the priority of its call: in protobuf, two messages one after the other are one.
+
+    A routine request stays as it is, and keeps a priority of its own.
+    """
+    priority = current_call().priority
+    return request if priority is Priority.ROUTINE else request + _RANKS[priority]
 
 
 def model_name(request: bytes) -> str:
@@ -132,16 +153,6 @@ def model_name(request: bytes) -> str:
             found = request[position : position + size]
         position += size
     return found.decode("utf-8", "replace")
-
-
-def _blamed(name: str, request: bytes, error: CardioMeshError) -> CardioMeshError:
-    """Triton calls what is no message INTERNAL. It is read here only to tell whose fault an error was."""
-    if type(error) is CardioMeshError:
-        try:
-            GetMessageClass(_METHODS[name].input_type).FromString(request)
-        except DecodeError:
-            return _malformed()
-    return error
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

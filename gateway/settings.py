@@ -89,6 +89,20 @@ class GatewaySettings(ServiceSettings):
     backend_cool_down_s: float = Field(
         1.0, gt=0, description="Seconds between two tries of a part of the mesh that does not answer."
     )
+    admission_least: int = Field(4, ge=1, description="Computations that may always be under way at once.")
+    admission_most: int = Field(
+        128, ge=1, description="Computations under way at once, however well it goes; in between the limit is found."
+    )
+    admission_tolerance: float = Field(
+        1.5, gt=1, description="How many times slower than alone computations may get before the limit gives way."
+    )
+    admission_wait_s: float = Field(
+        0.5, ge=0, description="Longest that a routine call waits for its turn, in seconds; else it is refused at once."
+    )
+    tenant_rate: float = Field(
+        0.0, ge=0, description="Computations a second that each tenant may have; 0, the default: no limit."
+    )
+    tenant_burst: int = Field(100, ge=1, description="Computations that a tenant may have at once after a pause.")
     recent_mib: int = Field(
         64,
         ge=0,
@@ -120,6 +134,12 @@ class GatewaySettings(ServiceSettings):
         frozenset(), description='Roles of callers that show nothing, as JSON: ["reader"]. Empty: they are refused.'
     )
     anonymous_tenant: str = Field("default", pattern=TENANT_PATTERN, description="Tenant of such callers.")
+
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> GatewaySettings:
+        if self.admission_most < self.admission_least:
+            raise ValueError("admission_most is below admission_least")
+        return self
 
     @model_validator(mode="after")
     def _store_is_whole(self) -> GatewaySettings:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 import grpc
@@ -44,6 +44,16 @@ class Calls:
     async def wait_idle(self) -> None:
         """Return when no call is in flight."""
         await self._idle.wait()
+
+    @contextmanager
+    def refusing(self, name: str) -> Iterator[None]:
+        """Surround what may refuse a call of ``name`` before anything is spent on it: it is counted, and no more."""
+        try:
+            yield
+        except CardioMeshError as error:
+            code: int = code_of(error).value[0]
+            self._telemetry.observe("rpc_duration", 0.0, {"rpc.method": name, "rpc.grpc.status_code": code})
+            raise
 
     def around(
         self, name: str, span: str, facts: Mapping[str, Value], metadata: Mapping[str, str], seconds: float

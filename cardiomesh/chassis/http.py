@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, Final
 
 import grpc
@@ -11,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from cardiomesh.chassis.health import Health
 from cardiomesh.chassis.telemetry import Telemetry
-from cardiomesh.errors import CardioMeshError, TooLarge, Unauthenticated, WrongMediaType
+from cardiomesh.errors import CardioMeshError, Overloaded, TooLarge, Unauthenticated, WrongMediaType
 from cardiomesh.rpc.status import code_of
 
 __all__ = ["OPERATIONS", "operations_app", "problem_of"]
@@ -58,7 +59,11 @@ def _members(reason: str, status: int, detail: str) -> dict[str, Any]:
 def problem(error: CardioMeshError) -> web.Response:
     """An error as ``application/problem+json``."""
     body, status = problem_of(error)
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     return web.json_response(body, status=status, headers=headers, content_type=_PROBLEM)
 
 

@@ -8,14 +8,13 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from cardiomesh.chassis.calls import OPEN_STREAM_S, Calls
 from cardiomesh.chassis.deadline import Budget
-from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded
+from cardiomesh.errors import CardioMeshError
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 
-__all__ = ["CallInterceptor", "Door", "Peer", "open_door"]
+__all__ = ["CallInterceptor", "Door", "Knock", "Peer", "anybody_in", "open_door"]
 
 T = TypeVar("T")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -25,9 +24,10 @@ Peer: TypeAlias = Callable[[], Mapping[str, Iterable[bytes]]]
 #: Full method name, metadata, and who is at the other end → what surrounds the call: it may refuse on entering, and on
 #: leaving it may hold the answer back until something is done.
 Door: TypeAlias = Callable[[str, Mapping[str, str], Peer], AbstractAsyncContextManager[None]]
+#: Full method name and metadata → nothing, or Overloaded: what is refused before anything is spent on it.
+Knock: TypeAlias = Callable[[str, Mapping[str, str]], None]
 #: They answer under any load, and count as nobody's call.
 _UNTOUCHED: Final = ("/grpc.health.", "/grpc.reflection.")
-_RETRY_AFTER_S: Final = 1.0
 
 
 def open_door(method: str, metadata: Mapping[str, str], peer: Peer) -> AbstractAsyncContextManager[None]:
@@ -35,12 +35,17 @@ def open_door(method: str, metadata: Mapping[str, str], peer: Peer) -> AbstractA
     return nullcontext()
 
 
+def anybody_in(method: str, metadata: Mapping[str, str]) -> None:
+    """A service that refuses nobody at the door."""
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every service but health and reflection."""
 
-    def __init__(self, calls: Calls, door: Door = open_door) -> None:
+    def __init__(self, calls: Calls, door: Door = open_door, knock: Knock = anybody_in) -> None:
         self._calls = calls
         self._door = door
+        self._knock = knock
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -60,7 +65,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         codec = {
-            "request_deserializer": handler.request_deserializer and _or_refusal(handler.request_deserializer),
+            "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
@@ -71,8 +76,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise NotImplementedError(f"{method}: a stream of requests with one answer is not offered by this chassis")
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.stream_stream_rpc_method_handler
         default_s = self._calls.default_deadline_s if handler.unary_stream else OPEN_STREAM_S
-        read = _read if handler.unary_stream else _read_each
-        return make(self._stream(method, lambda request, context: answers(read(request), context), default_s), **codec)
+        return make(self._stream(method, answers, default_s), **codec)
 
     def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[T]]) -> Callable[[Any, Any], Awaitable[T]]:
         around = self._around(method, self._calls.default_deadline_s)
@@ -83,7 +87,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 with around(context, metadata) as budget:
                     async with asyncio.timeout(budget.remaining()), self._door(method, metadata, context.auth_context):
-                        return await behaviour(_read(request), context)
+                        return await behaviour(request, context)
             except CardioMeshError as error:
                 failure = error
             return await _abort(context, failure)
@@ -122,33 +126,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         facts = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
         def around(context: Context, metadata: Mapping[str, str]) -> AbstractContextManager[Budget]:
+            with self._calls.refusing(name):
+                self._knock(method, metadata)
             left: float | None = context.time_remaining()
             return self._calls.around(name, "rpc.server", facts, metadata, default_s if left is None else left)
 
         return around
-
-
-def _or_refusal(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """What is no message becomes its own refusal: grpc would answer an exception here with UNKNOWN, unseen by us."""
-
-    def read(message: bytes) -> Any:
-        try:
-            return deserialize(message)
-        except DecodeError:
-            return InvalidRequest.field("request", "is not a message of this method", "MALFORMED")
-
-    return read
-
-
-def _read(request: Any) -> Any:
-    if isinstance(request, InvalidRequest):
-        raise request
-    return request
-
-
-async def _read_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield _read(request)
 
 
 @asynccontextmanager
@@ -168,6 +151,5 @@ def metadata_of(context: Context) -> dict[str, str]:
 
 
 async def _abort(context: Context, error: CardioMeshError) -> NoReturn:
-    retry = _RETRY_AFTER_S if isinstance(error, Overloaded) else None
-    await context.abort(code_of(error), str(error), ((DETAILS_KEY, status_details(error, retry)),))
+    await context.abort(code_of(error), str(error), ((DETAILS_KEY, status_details(error)),))
     raise AssertionError("abort always raises")

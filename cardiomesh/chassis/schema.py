@@ -28,6 +28,8 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "cardiomesh.format": "container format of the recording",
     "cardiomesh.windows": "number of ten-second windows",
     "cardiomesh.quality_grade": "overall grade",
+    "cardiomesh.priority": "emergency, routine, batch or explanation",
+    "cardiomesh.shed": "why a call was refused: queue, deadline, timeout or tenant",
     "cardiomesh.cache": "hit, miss, bypass or unavailable",
     "cardiomesh.finding": "statement code that was explained",
     "cardiomesh.method": "explanation method",
@@ -84,6 +86,15 @@ METRICS: Final[dict[str, MetricSpec]] = {
     ),
     "breakers_open": MetricSpec(
         "gauge", "{breaker}", "What is left alone for a while because it did not answer.", ("cardiomesh.hop",)
+    ),
+    "admission_limit": MetricSpec("gauge", "{call}", "Calls whose work may be under way at once, as found."),
+    "admission_in_flight": MetricSpec("gauge", "{call}", "Calls whose work is under way."),
+    "admission_waiting": MetricSpec("gauge", "{call}", "Calls that wait for their turn.", ("cardiomesh.priority",)),
+    "admission_wait": MetricSpec(
+        "histogram", "ms", "How long calls that had to wait for their turn did.", ("cardiomesh.priority",), _LATENCY_MS
+    ),
+    "calls_shed": MetricSpec(
+        "counter", "{call}", "Calls refused before their work.", ("cardiomesh.priority", "cardiomesh.shed")
     ),
     "inference_latency": MetricSpec(
         "histogram",

@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from cardiomesh.chassis.calls import Calls
 from cardiomesh.chassis.health import Health
 from cardiomesh.chassis.http import operations_app
-from cardiomesh.chassis.interceptor import CallInterceptor, Door, open_door
+from cardiomesh.chassis.interceptor import CallInterceptor, Door, Knock, anybody_in, open_door
 from cardiomesh.chassis.logs import configure_logs
 from cardiomesh.chassis.settings import ServiceSettings
 from cardiomesh.chassis.telemetry import Telemetry
@@ -56,6 +56,8 @@ class Application:
     probe: Callable[[], Awaitable[Sequence[str]]] = _nothing_missing
     #: Who comes in over gRPC.
     door: Door = open_door
+    #: Who is refused before that.
+    knock: Knock = anybody_in
     #: Adds HTTP routes, and says what is around every one of them, inside what turns errors into problems.
     routes: Callable[[web.Application, Calls], Sequence[Middleware]] = field(default=lambda app, calls: ())
     #: Done before the first call is taken.
@@ -133,7 +135,8 @@ async def running(
             ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1e3)),
             ("grpc.max_connection_age_grace_ms", int(settings.drain_grace_s * 1e3)),
         ]
-    server = grpc.aio.server(interceptors=(CallInterceptor(calls, application.door),), options=options)
+    interceptor = CallInterceptor(calls, application.door, application.knock)
+    server = grpc.aio.server(interceptors=(interceptor,), options=options)
     health = Health(application.services, application.probe, settings.ready_interval_s)
     application.register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
@@ -182,10 +185,16 @@ async def running(
         await application.close()
 
 
-def run(service: str, settings: ServiceSettings, build: Callable[[Telemetry], Application]) -> None:
+def run(
+    service: str,
+    settings: ServiceSettings,
+    build: Callable[[Telemetry], Application],
+    loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> None:
     """Run one service until SIGTERM or SIGINT; the body of every ``python -m <service>``."""
     configure_logs(service, settings.log_level)
-    asyncio.run(_run(service, settings, build))
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(_run(service, settings, build))
 
 
 async def _run(service: str, settings: ServiceSettings, build: Callable[[Telemetry], Application]) -> None:

@@ -10,11 +10,10 @@ from cardiomesh.cards import Urgency
 from cardiomesh.client import Criterion, Rule, RuleEvaluation
 from cardiomesh.ecg.statements import taxonomy
 from cardiomesh.language import Language
+from cardiomesh.rules.words import number, quantity
 
 __all__ = ["rules_panel"]
 
-_UNITS: Final = {"deg": "°", "1": "", "mV.ms": " mV·ms", "/min": "/min"}
-_DIGITS: Final = {"mV": 2, "1": 2, "mV.ms": 1, "mV/s": 1}
 _AGREEMENTS: Final[Mapping[str, Literal["supports", "contradicts", "silent"]]] = {
     "supports": "supports",
     "contradicts": "contradicts",
@@ -89,7 +88,7 @@ def _row(node: Criterion, language: Language, depth: int, value: str | None = No
     text = node.text[language]
     if value is None:
         told = node.value is not None and node.kind not in ("present", "absent")
-        value = _quantity(node.value, node.unit, language) if told and node.value is not None else ""
+        value = quantity(node.value, node.unit, language, node.cutoff) if told and node.value is not None else ""
         if node.value is None and not node.parts and node.reason[language]:
             text = f"{text} — {node.reason[language]}"
     return report.Asked(text, value, report.RuleState(node.state), depth)
@@ -100,16 +99,6 @@ def _by_lead(node: Criterion, language: Language) -> str:
     said = []
     for part in node.parts:
         mark = {"met": "✓", "not_met": "", "not_evaluable": "?"}[part.state]
-        value = "" if part.value is None else f" {_number(part.value, part.unit, language)}"
+        value = "" if part.value is None else f" {number(part.value, part.unit, language)}"
         said.append(f"{part.lead}{value}{mark}")
     return ", ".join(said)
-
-
-def _number(value: float, unit: str, language: Language) -> str:
-    digits = 0 if unit == "1" and value == int(value) else _DIGITS.get(unit, 0)
-    text = f"{value:.{digits}f}".replace("-", "−")
-    return text.replace(".", ",") if language == "pt" else text
-
-
-def _quantity(value: float, unit: str, language: Language) -> str:
-    return _number(value, unit, language) + _UNITS.get(unit, f" {unit}")

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from cardiomesh._proto.types.v1 import types_pb2
-from cardiomesh.errors import CardioMeshError, FieldViolation, error_for_status
+from cardiomesh.errors import CardioMeshError, FieldViolation, Overloaded, error_for_status
 
 __all__ = ["DETAILS_KEY", "code_of", "error_from_item", "error_from_rpc", "item_error", "status_details"]
 
@@ -26,7 +26,7 @@ def code_of(error: CardioMeshError) -> grpc.StatusCode:
     return grpc.StatusCode[error.status]
 
 
-def status_details(error: CardioMeshError, retry_after_s: float | None = None) -> bytes:
+def status_details(error: CardioMeshError) -> bytes:
     """A serialised ``google.rpc.Status`` with ErrorInfo, BadRequest and RetryInfo as they apply."""
     status = status_pb2.Status(code=code_pb2.Code.Value(error.status), message=str(error))
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
@@ -35,25 +35,32 @@ def status_details(error: CardioMeshError, retry_after_s: float | None = None) -
         for violation in error.violations[:_MAX_VIOLATIONS]:
             bad.field_violations.add(field=violation.field, description=violation.description, reason=violation.reason)
         status.details.add().Pack(bad)
-    if retry_after_s is not None:
-        delay = duration_pb2.Duration(seconds=int(retry_after_s), nanos=int(retry_after_s % 1 * 1e9))
+    if isinstance(error, Overloaded):
+        delay = duration_pb2.Duration(seconds=int(error.retry_after_s), nanos=int(error.retry_after_s % 1 * 1e9))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return bytes(status.SerializeToString())
 
 
-def _details(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[str, tuple[FieldViolation, ...]]:
+def _details(
+    metadata: Iterable[tuple[str, str | bytes]] | None,
+) -> tuple[str, tuple[FieldViolation, ...], float | None]:
     raw = next((value for key, value in metadata or () if key == DETAILS_KEY), None)
     if not isinstance(raw, bytes):
-        return "", ()
+        return "", (), None
     status, info, bad = status_pb2.Status(), error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
     try:
         status.ParseFromString(raw)
         for detail in status.details:
-            if not detail.Unpack(info):
-                detail.Unpack(bad)
+            _ = detail.Unpack(info) or detail.Unpack(bad) or detail.Unpack(retry)
     except DecodeError:
-        return "", ()
-    return info.reason, tuple(FieldViolation(v.field, v.description, v.reason) for v in bad.field_violations)
+        return "", (), None
+    violations = tuple(FieldViolation(v.field, v.description, v.reason) for v in bad.field_violations)
+    return (
+        info.reason,
+        violations,
+        retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
+    )
 
 
 def item_error(error: CardioMeshError) -> types_pb2.ItemError:
@@ -80,5 +87,8 @@ def error_from_rpc(error: grpc.RpcError) -> CardioMeshError:
     code = error.code() if hasattr(error, "code") else None
     message = (error.details() if hasattr(error, "details") else None) or str(error)
     metadata: Any = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
-    reason, violations = _details(metadata)
-    return error_for_status(code.name if code is not None else "UNKNOWN", message, reason, violations)
+    reason, violations, retry_after_s = _details(metadata)
+    typed = error_for_status(code.name if code is not None else "UNKNOWN", message, reason, violations)
+    if isinstance(typed, Overloaded) and retry_after_s is not None:
+        typed.retry_after_s = retry_after_s
+    return typed

@@ -18,6 +18,9 @@ __all__ = [
 
 #: Versions of a network that stay loaded.
 SERVED_VERSIONS: Final = 2
+#: Emergency, routine, batch, explanation: what the gateway sends as a request's ``priority``, 1 first.
+PRIORITY_LEVELS: Final = 4
+DEFAULT_PRIORITY: Final = 2
 _STANDS_BACK: Final = """\
 # Where the backend can (the embedded Triton), explanations stand back from predictions on the processor.
 parameters { key: "niceness" value: { string_value: "15" } }
@@ -33,14 +36,20 @@ def _outputs(outputs: Mapping[str, tuple[int, ...]]) -> str:
     return "output [\n" + ",\n".join(rows) + "\n]"
 
 
+def _batching(delay_us: int) -> str:
+    levels = f"priority_levels: {PRIORITY_LEVELS} default_priority_level: {DEFAULT_PRIORITY}"
+    return f"dynamic_batching {{ max_queue_delay_microseconds: {delay_us} {levels} }}"
+
+
 def _common(name: str, largest_batch: int, delay_us: int, instances: int) -> str:
     return f"""name: "{name}"
 backend: "onnxruntime"
 max_batch_size: {largest_batch}
 # The two newest versions stay loaded, so that a rollback is a change of the default and not a reload.
 version_policy: {{ latest {{ num_versions: {SERVED_VERSIONS} }} }}
-# Requests that wait for an instance are joined; nobody waits longer than this for company.
-dynamic_batching {{ max_queue_delay_microseconds: {delay_us} }}
+# Requests that wait for an instance are joined; nobody waits longer than this for company. Those of a higher priority
+# (1 emergency, 2 routine, 3 batch, 4 explanation) go first.
+{_batching(delay_us)}
 # One thread per instance and an instance per core answers more ECGs per second than one instance with many
 # threads. On a GPU serve with --model-config-name=gpu, which reads configs/gpu.pbtxt instead of this file.
 instance_group [ {{ kind: KIND_CPU count: {instances} }} ]
@@ -157,7 +166,7 @@ def tensorrt_config(
         f"max_batch_size: {largest_batch}\n"
         "# Only the version whose engine was built: the others hold ONNX files alone.\n"
         f"version_policy: {{ specific {{ versions: [ {version} ] }} }}\n"
-        "dynamic_batching { max_queue_delay_microseconds: 500 }\n"
+        f"{_batching(500)}\n"
         "instance_group [ { kind: KIND_GPU count: 1 } ]\n"
         + _GRAPH_INPUT.format(leads=leads, samples=samples, extra="")
         + "\n"

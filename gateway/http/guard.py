@@ -45,6 +45,8 @@ def guard(door: Door, calls: Calls) -> Middleware:
         facts = {"rpc.system": "http", "rpc.service": service, "rpc.method": name, "http.route": route}
         seconds = _seconds(request, OPEN_STREAM_S if method in open_streams else calls.default_deadline_s)
         try:
+            with calls.refusing(name):
+                door.knock(method, headers)
             with calls.around(name, "http.server", facts, headers, seconds) as budget:
                 async with asyncio.timeout(budget.remaining()), door.enter(method, headers, dict):
                     return await handler(request)

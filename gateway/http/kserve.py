@@ -11,8 +11,9 @@ from opentelemetry.trace import SpanKind
 from yarl import URL
 
 from cardiomesh.chassis.deadline import current_budget
-from cardiomesh.chassis.telemetry import Telemetry
+from cardiomesh.chassis.telemetry import Telemetry, inject
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, NotFound, PermissionDenied, TooLarge, Unavailable
+from gateway.admission import Admission
 from gateway.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
@@ -25,17 +26,16 @@ _ASKED: Final = ("Content-Type", "Accept-Encoding", "Inference-Header-Content-Le
 _ANSWERED: Final = ("Content-Type", "Content-Encoding", "Inference-Header-Content-Length")
 
 
-#: How Triton begins when it has no other words for it.
-_NO_JSON: Final = b'{"error":"failed to parse the request JSON'
-
-
 class HttpPassThrough:
     """The ``/v2`` routes."""
 
-    def __init__(self, triton_http: str, triton: Backend, catalogue: Catalogue, telemetry: Telemetry) -> None:
+    def __init__(
+        self, triton_http: str, triton: Backend, catalogue: Catalogue, admission: Admission, telemetry: Telemetry
+    ) -> None:
         self._base = URL(f"http://{triton_http}")
         self._triton = triton
         self._catalogue = catalogue
+        self._admission = admission
         self._telemetry = telemetry
         self._session: aiohttp.ClientSession | None = None
 
@@ -59,12 +59,20 @@ class HttpPassThrough:
             raise TooLarge(f"the body is larger than {request.client_max_size} bytes") from error
         except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
             raise InvalidRequest.field("body", "broke off", "MALFORMED") from error
+        if request.method != "POST":
+            return await self._forwarded(request, name or "", b"")
+        call = current_call()
+        async with self._admission.turn(call.priority, call.tenant, ("http", name, len(body).bit_length())) as turn:
+            await turn.begin()
+            return await self._forwarded(request, name or "", body)
+
+    async def _forwarded(self, request: web.Request, model: str, body: bytes) -> web.Response:
         headers = {key: request.headers[key] for key in _ASKED if key in request.headers}
         started = time.perf_counter()
         status = 503
         given = current_budget().for_hop()
         with (
-            self._triton.attempt(given, f"http {name or ''}"),
+            self._triton.attempt(given, f"http {model}"),
             self._telemetry.span("rpc.client", {"cardiomesh.hop": "triton"}, kind=SpanKind.CLIENT) as span,
         ):
             try:
@@ -72,7 +80,7 @@ class HttpPassThrough:
                     request.method,
                     self._base.with_path(request.path),
                     data=body or None,
-                    headers=headers,
+                    headers=headers | inject(),
                     timeout=aiohttp.ClientTimeout(total=given),
                 ) as answer:
                     content = await answer.read()
@@ -89,10 +97,8 @@ class HttpPassThrough:
                     (time.perf_counter() - started) * 1e3,
                     {"cardiomesh.hop": "triton", "rpc.grpc.status_code": _GRPC_STATUS.get(status // 100 * 100, 2)},
                 )
-        if status == 500 and content.startswith(_NO_JSON):
-            status = 400  # Triton's word for a body that it cannot read; the body is the caller's
         kept = {key: answer.headers[key] for key in _ANSWERED if key in answer.headers}
-        return web.Response(status=status, body=content, headers=kept)
+        return web.Response(status=answer.status, body=content, headers=kept)
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:

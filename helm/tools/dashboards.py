@@ -88,6 +88,37 @@ MESH: Final = (
         ),
     ),
     Panel(
+        "Refused before their work",
+        "reqps",
+        (
+            (
+                _rate("cardiomesh_calls_shed_total", "cardiomesh_priority, cardiomesh_shed"),
+                "{{cardiomesh_priority}}: {{cardiomesh_shed}}",
+            ),
+        ),
+        "By priority and reason: queue and timeout are overload, tenant is one tenant's rate.",
+    ),
+    Panel(
+        "Admission limit",
+        "short",
+        (
+            (f"sum by (pod) (cardiomesh_admission_limit{{{_HERE}}})", "{{pod}} limit"),
+            (f"sum by (pod) (cardiomesh_admission_in_flight{{{_HERE}}})", "{{pod}} under way"),
+            (f"sum by (pod) (cardiomesh_admission_waiting{{{_HERE}}})", "{{pod}} waiting"),
+        ),
+    ),
+    Panel(
+        "Wait for a turn, p99",
+        "ms",
+        (
+            (
+                _quantile(0.99, "cardiomesh_admission_wait_milliseconds", ", cardiomesh_priority"),
+                "{{cardiomesh_priority}}",
+            ),
+        ),
+        "Of the calls that had to wait.",
+    ),
+    Panel(
         "Left alone, and tried again",
         "short",
         (

@@ -52,7 +52,7 @@ def test_garbage_in_the_details_is_not_an_error_of_its_own() -> None:
 
 
 def test_overload_says_when_to_come_back() -> None:
-    status = status_pb2.Status.FromString(status_details(Overloaded("busy"), retry_after_s=1.5))
+    status = status_pb2.Status.FromString(status_details(Overloaded("busy", retry_after_s=1.5)))
     retry = error_details_pb2.RetryInfo()
     assert any(detail.Unpack(retry) for detail in status.details)
     assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (1, 500_000_000)
