@@ -30,6 +30,7 @@ COSTLY: Final[Mapping[str, Priority]] = {
     _MESH + "Analyze": Priority.ROUTINE,
     _MESH + "AnalyzeBatch": Priority.BATCH,
     _MESH + "AnalyzeLong": Priority.BATCH,
+    _MESH + "AnalyzeStream": Priority.ROUTINE,
     _MESH + "Explain": Priority.EXPLANATION,
     _KSERVE + "ModelInfer": Priority.ROUTINE,
     _KSERVE + "ModelStreamInfer": Priority.ROUTINE,

@@ -96,6 +96,9 @@ class AlarmRules:
     def judge(self, answer: gateway_pb2.AnalyzeResponse, seconds: float) -> Judgement:
         """A measured answer on ``seconds`` of signal."""
         shown = {condition.code: condition for condition in _stated(answer)}
+        # This stream's own limits stand where the decision layer has the published ones.
+        for ours in (_SLOW, _FAST):
+            shown.pop(ours.code, None)
         unknown = set(answer.decision.not_evaluable)
         values = {m.key: m.value for m in answer.measurements if m.status == _MEASURED and not m.lead}
         rate = values.get("rhythm.heart_rate")

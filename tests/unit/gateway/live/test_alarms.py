@@ -101,6 +101,10 @@ def test_the_limits_are_those_of_the_rule_book_unless_the_caller_has_others() ->
     own = AlarmRules.of(low=55, high=120, clear_after=1)
     assert set(own.judge(measured(**steady(50)), 10.0).shown) == {"slow_ventricular_rate"}
     assert set(own.judge(measured(**steady(120)), 10.0).shown) == {"fast_ventricular_rate"}
+    wider = AlarmRules.of(low=30, high=200, clear_after=1)
+    published = measured(**steady(160))
+    published.decision.critical.add(code="fast_ventricular_rate")
+    assert not wider.judge(published, 10.0).shown
 
 
 @pytest.mark.parametrize(
