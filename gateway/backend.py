@@ -84,9 +84,9 @@ class Backend:
             {"cardiomesh.hop": name},
         )
 
-    def hop(self, method: Callable[..., Any], metadata: Metadata = ()) -> Hop[Any, Any]:
+    def hop(self, method: Callable[..., Any], metadata: Metadata = (), *, traced: bool = True) -> Hop[Any, Any]:
         """One of its methods, a multicallable of a stub on ``channel``."""
-        return Hop(self._name, method, self._telemetry, metadata)
+        return Hop(self._name, method, self._telemetry, metadata, traced=traced)
 
     @contextmanager
     def attempt(self, seconds: float, target: str = "") -> Iterator[None]:

@@ -101,12 +101,12 @@ class Catalogue:
             if not self._models:
                 raise Unavailable("triton has not been reached yet; no model is known")
             known = sorted({known for known, _ in self._models})
-            raise NotFound(f"no model {wanted!r} is served; there are: {', '.join(known)}")
+            raise NotFound(f"no such model is served; there are: {', '.join(known)}")
         if version:
             exact = next((m for m in versions if m.card.version == version), None)
             if exact is None:
                 there = ", ".join(str(m.card.version) for m in versions)
-                raise NotFound(f"model {wanted!r} has no version {version}; there are: {there}")
+                raise NotFound(f"{wanted} has no such version; there are: {there}")
             return exact
         ready = [model for model in versions if model.ready]
         return (ready or versions)[-1]

@@ -10,7 +10,7 @@ from typing import Final
 from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.errors import DeadlineExceeded, InvalidRequest, Overloaded, ResultMismatch, Unavailable
+from cardiomesh.errors import DeadlineExceeded, FieldViolation, InvalidRequest, Overloaded, ResultMismatch, Unavailable
 from gateway.admission import Admission
 from gateway.analysis import Analysis
 from gateway.backend import Backend
@@ -138,10 +138,11 @@ class _Told:
 
 def _known(codes: Sequence[str], model: Model) -> None:
     known = {statement.code for statement in model.card.statements}
-    unknown = [code for code in codes if code not in known]
+    unknown = [f"finding_codes[{k}]" for k, code in enumerate(codes) if code not in known]
     if unknown:
-        raise InvalidRequest.field(
-            "finding_codes", f"{model.card.name} does not know {', '.join(map(repr, unknown))}", "UNKNOWN"
+        raise InvalidRequest(
+            f"{model.card.name} does not know {', '.join(unknown)}; see its card",
+            [FieldViolation(field, f"{model.card.name} has no such statement", "UNKNOWN") for field in unknown],
         )
 
 

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 from tritonclient.grpc import service_pb2
 
 from cardiomesh.chassis.hop import Hop
-from cardiomesh.errors import InvalidRequest, NotFound, Overloaded
+from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Overloaded
 from gateway.admission import Admission, Priority, Turn
 from gateway.backend import Backend
 from gateway.catalogue import Catalogue
@@ -28,6 +30,9 @@ _PREFIX: Final = f"/{SERVICE}/"
 #: Methods whose request names a model in its first field.
 _OF_A_MODEL: Final = frozenset({"ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer"})
 _INFER: Final = "ModelInfer"
+#: Methods whose request has no field: whatever came is not Triton's business.
+_EMPTY: Final = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
+_METHODS: Final = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
 _STREAM: Final = "ModelStreamInfer"
 
 Context = grpc.aio.ServicerContext
@@ -49,13 +54,16 @@ class PassThrough(grpc.GenericRpcHandler):
         self._admission = admission
         self._triton = triton
         self._catalogue = catalogue
-        # Without (de)serialisers a gRPC stub takes and gives bytes.
+        # Without (de)serialisers a gRPC stub takes and gives bytes. The trace ends here: Triton would write the
+        # request's id into its spans, and that is the caller's free text.
         self._unary: dict[str, Hop[bytes, bytes]] = {
-            method.removeprefix(_PREFIX): triton.hop(triton.channel.unary_unary(method))
+            method.removeprefix(_PREFIX): triton.hop(triton.channel.unary_unary(method), traced=False)
             for method in POLICY
             if method.startswith(_PREFIX) and not method.endswith(_STREAM)
         }
-        self._stream: Hop[AsyncIterator[bytes], bytes] = triton.hop(triton.channel.stream_stream(_PREFIX + _STREAM))
+        self._stream: Hop[AsyncIterator[bytes], bytes] = triton.hop(
+            triton.channel.stream_stream(_PREFIX + _STREAM), traced=False
+        )
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of a method, or None when it is not one of KServe's."""
@@ -72,11 +80,14 @@ class PassThrough(grpc.GenericRpcHandler):
             if name in _OF_A_MODEL:
                 self._check(request)
             hop = self._unary[name]
-            if name != _INFER:
-                return await hop(request)
-            async with self._turn(request) as turn:
-                await turn.begin()
-                return await self._triton.idempotent(hop, _ranked(request), current_call().model)
+            try:
+                if name != _INFER:
+                    return await hop(b"" if name in _EMPTY else request)
+                async with self._turn(request) as turn:
+                    await turn.begin()
+                    return await self._triton.idempotent(hop, _ranked(request), current_call().model)
+            except CardioMeshError as error:
+                raise _blamed(name, request, error) from error
 
         return call
 
@@ -85,9 +96,12 @@ class PassThrough(grpc.GenericRpcHandler):
             refusal: list[Exception] = []
             #: One answer a request: each answer gives a place back.
             turns: deque[Turn] = deque()
+            last = b""
 
             async def checked() -> AsyncIterator[bytes]:
+                nonlocal last
                 async for request in requests:
+                    last = request
                     try:
                         self._check(request)
                         turn = self._turn(request)
@@ -103,6 +117,8 @@ class PassThrough(grpc.GenericRpcHandler):
                     if turns:
                         turns.popleft().end()
                     yield answer
+            except CardioMeshError as error:
+                raise _blamed(_STREAM, last, error) from error
             finally:
                 for turn in turns:
                     turn.end()
@@ -118,7 +134,7 @@ class PassThrough(grpc.GenericRpcHandler):
     def _check(self, request: bytes) -> None:
         name = model_name(request)
         if name not in self._catalogue.graphs():
-            raise NotFound(f"no model {name!r} is published here")
+            raise NotFound("no such model is published here")
         current_call().model = name
 
 
@@ -153,6 +169,16 @@ def model_name(request: bytes) -> str:
             found = request[position : position + size]
         position += size
     return found.decode("utf-8", "replace")
+
+
+def _blamed(name: str, request: bytes, error: CardioMeshError) -> CardioMeshError:
+    """Triton calls what is no message INTERNAL. It is read here only to tell whose fault an error was."""
+    if type(error) is CardioMeshError:
+        try:
+            GetMessageClass(_METHODS[name].input_type).FromString(request)
+        except DecodeError:
+            return _malformed()
+    return error
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

@@ -24,14 +24,24 @@ Metadata = Iterable[tuple[str, str]]
 class Hop(Generic[Request, Response]):
     """A method of a backend, called with everything a call in the mesh carries.
 
-    ``name`` is the part of the mesh (``triton``), ``method`` a stub's multicallable; ``metadata`` goes with each call.
+    ``name`` is the part of the mesh (``triton``), ``method`` a stub's multicallable; ``metadata`` goes with each call,
+    and so does the trace, unless the other end would write the request's own words into it.
     """
 
-    def __init__(self, name: str, method: Callable[..., Any], telemetry: Telemetry, metadata: Metadata = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        method: Callable[..., Any],
+        telemetry: Telemetry,
+        metadata: Metadata = (),
+        *,
+        traced: bool = True,
+    ) -> None:
         self._name = name
         self._method = method
         self._telemetry = telemetry
         self._metadata = tuple(metadata)
+        self._traced = traced
 
     async def __call__(self, request: Request) -> Response:
         """The answer; raises the typed error that the backend raised, Unavailable when it cannot be reached."""
@@ -40,7 +50,7 @@ class Hop(Generic[Request, Response]):
         with self._telemetry.span("rpc.client", {"cardiomesh.hop": self._name}, kind=SpanKind.CLIENT):
             try:
                 answer: Response = await self._method(
-                    request, timeout=current_budget().for_hop(), metadata=(*inject().items(), *self._metadata)
+                    request, timeout=current_budget().for_hop(), metadata=self._onward()
                 )
             except grpc.RpcError as error:
                 status = error.code()
@@ -54,9 +64,7 @@ class Hop(Generic[Request, Response]):
         started = time.perf_counter()
         status = grpc.StatusCode.OK
         with self._telemetry.span("rpc.client", {"cardiomesh.hop": self._name}, kind=SpanKind.CLIENT):
-            call = self._method(
-                request, timeout=current_budget().for_hop(), metadata=(*inject().items(), *self._metadata)
-            )
+            call = self._method(request, timeout=current_budget().for_hop(), metadata=self._onward())
             try:
                 async for part in call:
                     yield part
@@ -66,6 +74,9 @@ class Hop(Generic[Request, Response]):
             finally:
                 call.cancel()
                 self._observe(started, status)
+
+    def _onward(self) -> tuple[tuple[str, str], ...]:
+        return (*inject().items(), *self._metadata) if self._traced else self._metadata
 
     def _observe(self, started: float, status: grpc.StatusCode) -> None:
         milliseconds = (time.perf_counter() - started) * 1e3

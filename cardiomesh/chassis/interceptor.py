@@ -8,10 +8,11 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from cardiomesh.chassis.calls import OPEN_STREAM_S, Calls
 from cardiomesh.chassis.deadline import Budget
-from cardiomesh.errors import CardioMeshError
+from cardiomesh.errors import CardioMeshError, InvalidRequest
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 
 __all__ = ["CallInterceptor", "Door", "Knock", "Peer", "anybody_in", "open_door"]
@@ -65,7 +66,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         codec = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": handler.request_deserializer and _or_refusal(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
@@ -76,7 +77,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise NotImplementedError(f"{method}: a stream of requests with one answer is not offered by this chassis")
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.stream_stream_rpc_method_handler
         default_s = self._calls.default_deadline_s if handler.unary_stream else OPEN_STREAM_S
-        return make(self._stream(method, answers, default_s), **codec)
+        read = _read if handler.unary_stream else _read_each
+        return make(self._stream(method, lambda request, context: answers(read(request), context), default_s), **codec)
 
     def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[T]]) -> Callable[[Any, Any], Awaitable[T]]:
         around = self._around(method, self._calls.default_deadline_s)
@@ -87,7 +89,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 with around(context, metadata) as budget:
                     async with asyncio.timeout(budget.remaining()), self._door(method, metadata, context.auth_context):
-                        return await behaviour(request, context)
+                        return await behaviour(_read(request), context)
             except CardioMeshError as error:
                 failure = error
             return await _abort(context, failure)
@@ -132,6 +134,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._calls.around(name, "rpc.server", facts, metadata, default_s if left is None else left)
 
         return around
+
+
+def _or_refusal(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """What is no message becomes its own refusal: grpc would answer an exception here with UNKNOWN, unseen by us."""
+
+    def read(message: bytes) -> Any:
+        try:
+            return deserialize(message)
+        except DecodeError:
+            return InvalidRequest.field("request", "is not a message of this method", "MALFORMED")
+
+    return read
+
+
+def _read(request: Any) -> Any:
+    if isinstance(request, InvalidRequest):
+        raise request
+    return request
+
+
+async def _read_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _read(request)
 
 
 @asynccontextmanager

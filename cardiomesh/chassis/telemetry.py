@@ -217,8 +217,9 @@ def _unsampled(parent: Context | None) -> bool:
 
 
 def extract(metadata: Mapping[str, str]) -> Context:
-    """The caller's W3C trace context; an empty one where the caller sent none."""
-    return _PROPAGATOR.extract(metadata, _NO_TRACE) if "traceparent" in metadata else _NO_TRACE
+    """The caller's W3C trace context, empty where the caller sent none. Not its ``tracestate``: that is free text."""
+    parent = metadata.get("traceparent")
+    return _PROPAGATOR.extract({"traceparent": parent}, _NO_TRACE) if parent is not None else _NO_TRACE
 
 
 def inject() -> dict[str, str]:

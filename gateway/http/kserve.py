@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind
 from yarl import URL
 
 from cardiomesh.chassis.deadline import current_budget
-from cardiomesh.chassis.telemetry import Telemetry, inject
+from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, NotFound, PermissionDenied, TooLarge, Unavailable
 from gateway.admission import Admission
 from gateway.backend import Backend
@@ -24,6 +24,10 @@ __all__ = ["HttpPassThrough"]
 #: What describes a body; everything else of the caller's headers stays here. A compressed body is already unpacked.
 _ASKED: Final = ("Content-Type", "Accept-Encoding", "Inference-Header-Content-Length")
 _ANSWERED: Final = ("Content-Type", "Content-Encoding", "Inference-Header-Content-Length")
+
+
+#: How Triton begins when it has no other words for it.
+_NO_JSON: Final = b'{"error":"failed to parse the request JSON'
 
 
 class HttpPassThrough:
@@ -80,7 +84,7 @@ class HttpPassThrough:
                     request.method,
                     self._base.with_path(request.path),
                     data=body or None,
-                    headers=headers | inject(),
+                    headers=headers,
                     timeout=aiohttp.ClientTimeout(total=given),
                 ) as answer:
                     content = await answer.read()
@@ -97,8 +101,10 @@ class HttpPassThrough:
                     (time.perf_counter() - started) * 1e3,
                     {"cardiomesh.hop": "triton", "rpc.grpc.status_code": _GRPC_STATUS.get(status // 100 * 100, 2)},
                 )
+        if status == 500 and content.startswith(_NO_JSON):
+            status = 400  # Triton's word for a body that it cannot read; the body is the caller's
         kept = {key: answer.headers[key] for key in _ANSWERED if key in answer.headers}
-        return web.Response(status=answer.status, body=content, headers=kept)
+        return web.Response(status=status, body=content, headers=kept)
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:

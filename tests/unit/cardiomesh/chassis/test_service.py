@@ -116,6 +116,16 @@ async def test_a_typed_error_arrives_as_it_was_raised(serve: Any) -> None:
     assert [(v.field, v.reason) for v in caught.value.violations] == [("recording.signal.unit", "UNIT")]
 
 
+async def test_what_is_no_message_is_the_callers_fault(serve: Any) -> None:
+    async with serve(answers) as service, dial(service.grpc_address) as channel:
+        call = channel.unary_unary("/cardiomesh.preprocessor.v1.Preprocessor/Prepare")
+        with pytest.raises(grpc.RpcError) as caught:
+            await call(b"\xff\xff", timeout=10)
+        typed = error_from_rpc(caught.value)
+    assert isinstance(typed, InvalidRequest)
+    assert typed.violations[0].reason == "MALFORMED"
+
+
 async def test_an_unexpected_error_tells_the_caller_nothing_of_its_text(serve: Any, caplog: Any) -> None:
     async def breaks(request: Any) -> Any:
         raise ValueError("Maria Silva, MRN 12345")
