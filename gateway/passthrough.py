@@ -87,7 +87,8 @@ class PassThrough(grpc.GenericRpcHandler):
                     await turn.begin()
                     return await self._triton.idempotent(hop, _ranked(request), current_call().model)
             except CardioMeshError as error:
-                raise _blamed(name, request, error) from error
+                _blame(name, request, error)
+                raise
 
         return call
 
@@ -118,7 +119,8 @@ class PassThrough(grpc.GenericRpcHandler):
                         turns.popleft().end()
                     yield answer
             except CardioMeshError as error:
-                raise _blamed(_STREAM, last, error) from error
+                _blame(_STREAM, last, error)
+                raise
             finally:
                 for turn in turns:
                     turn.end()
@@ -171,14 +173,13 @@ def model_name(request: bytes) -> str:
     return found.decode("utf-8", "replace")
 
 
-def _blamed(name: str, request: bytes, error: CardioMeshError) -> CardioMeshError:
-    """Triton calls what is no message INTERNAL. It is read here only to tell whose fault an error was."""
+def _blame(name: str, request: bytes, error: CardioMeshError) -> None:
+    """Triton calls what is no message INTERNAL; here it is InvalidRequest. Read only once it went wrong."""
     if type(error) is CardioMeshError:
         try:
             GetMessageClass(_METHODS[name].input_type).FromString(request)
         except DecodeError:
-            return _malformed()
-    return error
+            raise _malformed() from error
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
