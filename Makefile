@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision bench-near-duplicates upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ bench-rules: $(VENV)/.dev ## How well the clinical rules agree with PTB-XL's and
 
 bench-decision: $(VENV)/.dev ## What the decision layer's shifts and flags do on fold 9 of PTB-XL (CARDIOMESH_DATA).
 	@$(BIN)/python benchmarks/decision.py
+
+bench-near-duplicates: $(VENV)/.dev ## How surely a recording is known again in another form (CARDIOMESH_DATA).
+	@$(BIN)/python benchmarks/near_duplicates.py
 
 fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
 	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600

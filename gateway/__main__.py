@@ -25,6 +25,7 @@ from gateway.cache import ResultCache
 from gateway.catalogue import Catalogue
 from gateway.decision import Decider, load_policy
 from gateway.door import Door
+from gateway.duplicates import NearDuplicates
 from gateway.explaining import Explaining
 from gateway.http.api import HttpApi
 from gateway.http.document import add_documents
@@ -101,6 +102,12 @@ def _ledger(settings: GatewaySettings, telemetry: Telemetry) -> Ledger | None:
     )
 
 
+def _duplicates(settings: GatewaySettings, cache: ResultCache) -> NearDuplicates | None:
+    if not settings.near_duplicates_s or settings.store_key is None:
+        return None
+    return NearDuplicates(cache, LedgerKeys.read(settings.store_key).duplicates, settings.near_duplicates_s)
+
+
 def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     """Wire the gateway."""
     tls = settings.dial_tls()
@@ -154,6 +161,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         recent,
         telemetry,
         decider=decider,
+        duplicates=_duplicates(settings, cache),
         keep_tensors=settings.keep_tensors,
     )
     explaining = Explaining(analysis, router, explainer, admission, at_once=settings.explanations_at_once)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
 
@@ -22,6 +22,7 @@ from gateway.backend import Backend
 from gateway.cache import ResultCache, cache_key
 from gateway.decision import Decider
 from gateway.door import current_call
+from gateway.duplicates import NearDuplicates
 from gateway.findings import findings
 from gateway.flights import Flights
 from gateway.inference import Inference
@@ -43,12 +44,15 @@ class _Wish:
     signal: bool = False
     measurements: bool = False
     setting: types_pb2.Setting.ValueType = types_pb2.SETTING_UNSPECIFIED
+    #: Whose earlier recordings are compared; empty: none.
+    subject: str = ""
 
     @classmethod
-    def of(cls, request: gateway_pb2.AnalyzeRequest) -> _Wish:
+    def of(cls, request: gateway_pb2.AnalyzeRequest, duplicates: bool) -> _Wish:
         if request.setting not in types_pb2.Setting.values():
             raise InvalidRequest.field("setting", "is none of those that are known", "UNKNOWN")
-        return cls(request.include_signal, request.measure, request.setting)
+        subject = request.recording.subject_ref if duplicates and not request.bypass_cache else ""
+        return cls(request.include_signal, request.measure, request.setting, subject)
 
 
 class Analysis:
@@ -66,10 +70,12 @@ class Analysis:
         telemetry: Telemetry,
         *,
         decider: Decider | None,
+        duplicates: NearDuplicates | None,
         keep_tensors: bool,
     ) -> None:
         self._router = router
         self._decider = decider
+        self._duplicates = duplicates
         self._trials = trials
         self._cache = cache
         self._inference = inference
@@ -90,7 +96,7 @@ class Analysis:
         watch = Stopwatch()
         recording = checked(request.recording)
         digest = digest_of(recording)
-        wish = _Wish.of(request)
+        wish = _Wish.of(request, self._duplicates is not None)
         choice = self._router.choose(Wanted.of(request), current_call().tenant, digest)
         answer: Answer | None = None
         while answer is None:
@@ -126,7 +132,8 @@ class Analysis:
 
         if wish.signal:  # too large to share
             return await compute()
-        shared, mine = await self._flights.share(f"{prepared_key}:{card.digest}:{wish.setting}", compute)
+        flight = f"{prepared_key}:{card.digest}:{wish.setting}:{wish.subject}"
+        shared, mine = await self._flights.share(flight, compute)
         answer = Answer()
         answer.CopyFrom(shared)
         answer.from_cache = shared.from_cache or not mine
@@ -142,7 +149,7 @@ class Analysis:
             if not wish.signal:  # signals are not kept
                 with watch.hop("cache"):
                     prepared = await self._cache.get(prepared_key, Prepared)
-            if prepared is None:
+            if prepared is None or (wish.subject and not prepared.HasField("fingerprint")):
                 await turn.begin()
                 prepared = await self._prepared(recording, wish, card, watch)
             result_key = self._result_key(prepared, wish, card)
@@ -161,12 +168,18 @@ class Analysis:
                 with watch.hop("cache"):
                     await self._keep(prepared_key, result_key, answer, prepared)
             answer.from_cache = earlier is not None
-            return answer
+        if self._duplicates is not None and wish.subject:  # after keeping: it is of this subject alone
+            with watch.hop("cache"):
+                found = await self._duplicates.look(
+                    current_call().tenant, wish.subject, answer.result_id, prepared.fingerprint
+                )
+            answer.near_duplicate_of.CopyFrom(found)
+        return answer
 
     def _turn(self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard) -> Turn:
         """Its place among all that is computed, taken only where something has to be."""
         call = current_call()
-        kind = ("analyze", card.name, card.version, wish, recording.ByteSize().bit_length())
+        kind = ("analyze", card.name, card.version, replace(wish, subject=""), recording.ByteSize().bit_length())
         return self._admission.turn(call.priority, call.tenant, kind)
 
     async def _keep(self, prepared_key: str, result_key: str, answer: Answer, prepared: Prepared) -> None:
@@ -247,6 +260,7 @@ class Analysis:
             include_signal=wish.signal,
             measure=wish.measurements,
             may_miss=card.input.may_miss,
+            fingerprint=bool(wish.subject),
         )
         onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
         with watch.hop("preprocessor"):

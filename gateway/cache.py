@@ -7,6 +7,7 @@ Kinds of entries, all of one tenant and all with the same lifetime:
 ``result``  the answer, by canonical signal hash, preprocessing version and the exact model: spares Triton
 ``id``      the answer, by its result id
 ``tensor``  the preparation with its tensor, by result id; only where the settings say that it is kept
+``near``    what the same recording is known by in another form (gateway/duplicates); with a lifetime of its own
 
 Each value starts with a digest of its key and of the rest, so that an entry which is corrupt, foreign or another key's
 is a miss, never an answer. The last would be another patient's: it takes a connection that answers out of step.
@@ -17,11 +18,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
-from typing import Final, TypeVar
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -115,15 +118,59 @@ class ResultCache:
             self._telemetry.count("cache_lookups", {"cardiomesh.cache": outcome})
         return found
 
-    async def put(self, entries: Mapping[CacheKey, Message]) -> None:
-        """Keep them all for the lifetime, or none where Redis is away."""
+    async def get_all(self, keys: Sequence[CacheKey], kind: type[M]) -> list[M | None] | None:
+        """Several entries in one round trip; None where Redis is away."""
+        values = await self._round_trip(lambda pipeline: [pipeline.get(key) for key in keys])
+        if values is None:
+            return None
+        return [
+            _unseal(key, value, kind) if isinstance(value, bytes) else None
+            for key, value in zip(keys, values, strict=True)
+        ]
+
+    async def indexed(self, keys: Sequence[CacheKey]) -> list[list[str]] | None:
+        """The names under each key of an index, the oldest first; None where Redis is away."""
+        found = await self._round_trip(lambda pipeline: [pipeline.zrange(key, 0, -1) for key in keys])
+        if found is None:
+            return None
+        return [[name.decode(errors="replace") for name in names] for names in found]
+
+    async def index(self, keys: Sequence[CacheKey], name: str, *, newest: int, ttl_s: int) -> bool:
+        """Put a name under each key of an index, which holds the newest few; False where Redis is away."""
+
+        def commands(pipeline: Pipeline) -> None:
+            for key in keys:
+                pipeline.zadd(key, {name: time.time()})
+                pipeline.zremrangebyrank(key, 0, -newest - 1)
+                pipeline.expire(key, ttl_s)
+
+        return await self._round_trip(commands) is not None
+
+    async def _round_trip(self, commands: Callable[[Pipeline], object]) -> list[Any] | None:
+        if self._redis is None or not self._breaker.allows():
+            return None
+        try:
+            async with asyncio.timeout(self._timeout_s), self._redis.pipeline(transaction=False) as pipeline:
+                commands(pipeline)
+                answers: list[Any] = await pipeline.execute()
+        except ResponseError:  # it is there, and full, a replica, or has something else at a key
+            self._breaker.succeeded()
+            return None
+        except (RedisError, OSError, TimeoutError) as error:
+            self._lost(error)
+            return None
+        self._breaker.succeeded()
+        return answers
+
+    async def put(self, entries: Mapping[CacheKey, Message], ttl_s: int | None = None) -> None:
+        """Keep them all for the lifetime, or for one of their own; none where Redis is away."""
         if self._redis is None or not self._breaker.allows():
             return
         with self._telemetry.span("cache.store", {}):
             try:
                 async with asyncio.timeout(self._timeout_s), self._redis.pipeline(transaction=False) as pipeline:
                     for key, message in entries.items():
-                        pipeline.set(key, _seal(key, message), ex=self._ttl_s)
+                        pipeline.set(key, _seal(key, message), ex=ttl_s or self._ttl_s)
                     await pipeline.execute()
             except ResponseError as error:  # it is there and takes nothing: full, or a replica
                 self._breaker.succeeded()

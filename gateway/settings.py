@@ -70,6 +70,12 @@ class GatewaySettings(ServiceSettings):
     cache_cool_down_s: float = Field(
         2.0, gt=0, description="After a failure, seconds during which the cache is not even asked."
     )
+    near_duplicates_s: int = Field(
+        0,
+        ge=0,
+        description="Seconds in which the same recording of one subject is recognised in another form; 0: it is not "
+        "looked for.",
+    )
     store_url: SecretStr | None = Field(
         None, description="sqlite:///… or postgresql://… URL of studies, answers and the audit trail; none: not kept."
     )
@@ -145,6 +151,8 @@ class GatewaySettings(ServiceSettings):
     def _store_is_whole(self) -> GatewaySettings:
         if self.store_url is not None and self.store_key is None:
             raise ValueError("store_url needs store_key")
+        if self.near_duplicates_s and (self.redis_url is None or self.store_key is None):
+            raise ValueError("near_duplicates_s needs redis_url and store_key")
         if self.store_durability is Durability.JOURNAL and self.store_journal is None:
             raise ValueError("store_durability=journal needs store_journal")
         return self

@@ -19,6 +19,7 @@ from cardiomesh.errors import InvalidRequest
 from preprocessor.decoding import FileInput, RecordingInput, SignalInput
 from preprocessor.decoding.assemble import clean_text
 from preprocessor.decoding.inputs import SampleType
+from preprocessor.fingerprint import Fingerprint
 from preprocessor.measuring import Named
 from preprocessor.prepare import Prepared
 
@@ -94,7 +95,7 @@ def _to_timestamp(moment: datetime) -> Timestamp:
 
 
 def to_response(
-    prepared: Prepared, measurements: Iterable[Named], include_signal: bool
+    prepared: Prepared, measurements: Iterable[Named], include_signal: bool, fingerprint: Fingerprint | None = None
 ) -> preprocessor_pb2.PrepareResponse:
     """The answer of ``Prepare``."""
     return preprocessor_pb2.PrepareResponse(
@@ -107,6 +108,9 @@ def to_response(
         recording=to_info(prepared.recording),
         signal=_to_signal(prepared.recording) if include_signal else None,
         measurements=map(_to_measurement, measurements),
+        fingerprint=preprocessor_pb2.Fingerprint(landmarks=fingerprint.landmarks, beats=fingerprint.beats)
+        if fingerprint is not None
+        else None,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.ecg.recording import Recording
+from preprocessor.fingerprint import fingerprint
 from preprocessor.measuring import Named, measurements_of
 from preprocessor.messages import from_recording, to_response
 from preprocessor.prepare import make_ready, read
@@ -43,4 +44,5 @@ class Preparation:
         if request.measure:
             with self._telemetry.span("prepare.measure", {}):
                 measurements = measurements_of(recording)
-        return to_response(prepared, measurements, request.include_signal)
+        known_by = fingerprint(prepared.conditioned) if request.fingerprint else None
+        return to_response(prepared, measurements, request.include_signal, known_by)

@@ -27,7 +27,10 @@ _MISSING_SCORE: Final = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A recording ready for a model; ``tensor`` is float32 little-endian ``[windows, 12, 1000]``."""
+    """A recording ready for a model; ``tensor`` is float32 little-endian ``[windows, 12, 1000]``.
+
+    Its windows are cut from ``conditioned``, float32 millivolts ``[12, n]`` at 100 Hz.
+    """
 
     recording: Recording
     quality: Quality
@@ -36,6 +39,7 @@ class Prepared:
     tensor_hash: str
     signal_hash: str
     preprocessing_version: str
+    conditioned: npt.NDArray[np.float32]
 
 
 def read(request: RecordingInput, isolated: Isolated = decode_known, may_miss: Sequence[str] = ()) -> Recording:
@@ -66,6 +70,7 @@ def make_ready(recording: Recording, reject_below: float = REJECT_BELOW, quality
         tensor_hash=tensor_hash(tensor),
         signal_hash=signal_hash(counts, recording.sampling_rate),
         preprocessing_version=PREPROCESSING_VERSION,
+        conditioned=conditioned,
     )
 
 

@@ -17,11 +17,12 @@ _LEAST_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class LedgerKeys:
-    """What links the chain, what makes pseudonyms, and what signs resumption tokens."""
+    """What links the chain, makes pseudonyms, signs resumption tokens, and hides whose near-duplicates are kept."""
 
     chain: bytes
     pseudonyms: bytes
     tokens: bytes
+    duplicates: bytes
 
     @classmethod
     def read(cls, path: Path) -> LedgerKeys:
@@ -37,4 +38,5 @@ class LedgerKeys:
     @classmethod
     def of(cls, secret: bytes) -> LedgerKeys:
         """All keys, so that who can verify the chain cannot make pseudonyms from it."""
-        return cls(*(hmac.new(secret, use, hashlib.sha256).digest() for use in (b"chain", b"pseudonyms", b"tokens")))
+        uses = (b"chain", b"pseudonyms", b"tokens", b"duplicates")
+        return cls(*(hmac.new(secret, use, hashlib.sha256).digest() for use in uses))

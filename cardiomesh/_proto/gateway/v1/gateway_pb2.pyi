@@ -287,7 +287,7 @@ class AnalyzeResponse(_message.Message):
     @_builtins.property
     def near_duplicate_of(self) -> Global___NearDuplicate:
         """Whether the same recording was answered before in another form; absent where it was not asked for: the setting is
-        off, or the recording names no subject.
+        off, the recording names no subject, or the cache is to be left alone.
         """
 
     def __init__(

@@ -73,11 +73,15 @@ class Fingerprint(_message.Message):
     BEATS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """What finds candidates: for each beat a hash of the intervals to the beats after it."""
+        """What finds candidates: hashes of two successive intervals between beats, each on two grids. Empty where too few
+        beats were found.
+        """
 
     @_builtins.property
     def beats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """What compares them: for each beat, in order of time, a code of its shape, alike in its bits for alike beats."""
+        """What compares them, for each beat but the last in order of time: the interval to the next in the upper 16 bits (ms),
+        and below it 48 bits that agree the more, the more alike the changes to the next beat are.
+        """
 
     def __init__(
         self,
@@ -139,7 +143,7 @@ class PrepareResponse(_message.Message):
 
     @_builtins.property
     def fingerprint(self) -> Global___Fingerprint:
-        """By what it is known again; only when asked for, and absent where too few beats were found."""
+        """By what it is known again; only when asked for."""
 
     def __init__(
         self,
