@@ -10,6 +10,7 @@
     ├── Overloaded                        RESOURCE_EXHAUSTED   shed at the door; try again later
     │   └── RateLimited                   RESOURCE_EXHAUSTED   this tenant has had its share for now
     ├── NotFound                          NOT_FOUND
+    ├── KeyReused                         ALREADY_EXISTS       another request has this idempotency key
     ├── ResultMismatch                    FAILED_PRECONDITION  the explanation would be of another prediction
     ├── DeadlineExceeded                  DEADLINE_EXCEEDED
     ├── Cancelled                         CANCELLED            the caller went away
@@ -34,6 +35,7 @@ __all__ = [
     "DeadlineExceeded",
     "FieldViolation",
     "InvalidRequest",
+    "KeyReused",
     "NotFound",
     "Overloaded",
     "PermissionDenied",
@@ -132,6 +134,13 @@ class NotFound(CardioMeshError):
 
     status = "NOT_FOUND"
     reason = "NOT_FOUND"
+
+
+class KeyReused(CardioMeshError):
+    """The idempotency key belongs to another request."""
+
+    status = "ALREADY_EXISTS"
+    reason = "KEY_REUSED"
 
 
 class ResultMismatch(CardioMeshError):

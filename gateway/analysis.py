@@ -25,6 +25,7 @@ from gateway.door import current_call
 from gateway.duplicates import NearDuplicates
 from gateway.findings import findings
 from gateway.flights import Flights
+from gateway.idempotency import claim_of
 from gateway.inference import Inference
 from gateway.recent import Recent
 from gateway.recordings import checked, digest_of
@@ -95,6 +96,23 @@ class Analysis:
         """The answer to one recording; raises the typed error of whichever part could not do its share."""
         watch = Stopwatch()
         recording = checked(request.recording)
+        call = current_call()
+        claim = claim_of(request, call.tenant, call.ledger)
+        answer = await call.repeated(claim, recording.subject_ref) if claim is not None else None
+        if answer is None:
+            answer = await self._analyzed(request, recording, watch)
+            answer.timing.CopyFrom(watch.timing())
+            if not await call.answered(answer, recording.subject_ref, claim) and claim is not None:
+                answer = await call.repeated(claim, recording.subject_ref)
+        if answer is None:
+            raise Unavailable("the answer under this idempotency key has just been deleted; send it again")
+        answer.timing.CopyFrom(watch.timing())
+        return answer
+
+    async def _analyzed(
+        self, request: gateway_pb2.AnalyzeRequest, recording: types_pb2.Recording, watch: Stopwatch
+    ) -> Answer:
+        """The answer, before it is on record."""
         digest = digest_of(recording)
         wish = _Wish.of(request, self._duplicates is not None)
         choice = self._router.choose(Wanted.of(request), current_call().tenant, digest)
@@ -111,8 +129,6 @@ class Analysis:
             self._recent.put(self._recording_key(answer.result_id), recording)
         choice.disclose(answer)
         self._telemetry.count("routed_requests", choice.labels)
-        answer.timing.CopyFrom(watch.timing())
-        await current_call().answered(answer, recording.subject_ref)
         return answer
 
     async def _answer(

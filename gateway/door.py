@@ -14,8 +14,9 @@ from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.interceptor import Peer
 from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, PermissionDenied
 from gateway.admission import Admission, Priority, priority_of
+from gateway.idempotency import earlier_answer
 from gateway.identity import AUDITED, STREAMS, Authenticator, Caller, permit
-from gateway.store import AuditRecord, Entry, Ledger, StoredAnswer
+from gateway.store import AuditRecord, Claim, Entry, Ledger, StoredAnswer
 
 __all__ = ["Call", "Door", "current_call", "enter_own_call"]
 
@@ -54,11 +55,14 @@ class Call:
         found = await self.ledger.answer(self.tenant, result_id)
         return None if found is None else gateway_pb2.AnalyzeResponse.FromString(found)
 
-    async def answered(self, answer: gateway_pb2.AnalyzeResponse, subject_ref: str) -> None:
-        """Return when the audit record of an answer, and the answer itself, are durable; only then may it be given."""
+    async def answered(self, answer: gateway_pb2.AnalyzeResponse, subject_ref: str, claim: Claim | None = None) -> bool:
+        """Return when the audit record of an answer, and the answer itself, are durable; only then may it be given.
+
+        False when it may not: another call with the same claim had its answer first, and ``repeated`` is that.
+        """
         self.recorded = True
         if self.ledger is None:
-            return
+            return True
         record = AuditRecord(
             caller=self.caller.name,
             tenant=self.tenant,
@@ -70,9 +74,17 @@ class Call:
             model_version=answer.model.version,
             card_digest=answer.model.card_digest,
             result_id=answer.result_id,
-            from_cache=answer.from_cache,
+            from_cache=answer.from_cache or answer.replayed,
         )
-        await self.ledger.write(Entry(record, None if answer.from_cache else _stored(answer)))
+        keep = claim is not None or not record.from_cache
+        return await self.ledger.write(Entry(record, _stored(answer) if keep else None, claim))
+
+    async def repeated(self, claim: Claim, subject_ref: str) -> gateway_pb2.AnalyzeResponse | None:
+        """The answer that a claim's request got the first time, on record as given once more; None for the first."""
+        answer = await earlier_answer(claim, self.ledger) if self.ledger is not None else None
+        if answer is not None:
+            await self.answered(answer, subject_ref)
+        return answer
 
     def refused(self, reason: str) -> None:
         """Write down that one item of a stream had an error; its answer is not held back for that."""

@@ -46,6 +46,7 @@ from cardiomesh.client._long import (
     LongWindow,
     RefusalCount,
 )
+from cardiomesh.client._overload import Priority
 from cardiomesh.client._requests import RecordingArguments, read_file
 from cardiomesh.client._results import (
     Analysis,
@@ -109,6 +110,7 @@ __all__ = [
     "NearDuplicate",
     "OverReadReason",
     "Part",
+    "Priority",
     "Quality",
     "QualityReason",
     "RecordedSignal",

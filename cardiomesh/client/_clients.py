@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
@@ -14,6 +16,7 @@ from cardiomesh.client._credentials import Credential, authorization
 from cardiomesh.client._decision import Setting, setting_value
 from cardiomesh.client._explanation import Explanation, explanation_of, method_of
 from cardiomesh.client._long import LongPart, long_parts, long_parts_async
+from cardiomesh.client._overload import Patience, Priority, priority_metadata
 from cardiomesh.client._requests import FileLike, RecordingArguments, recording_of
 from cardiomesh.client._results import (
     Analysis,
@@ -39,6 +42,7 @@ def _analyze_request(
     include_signal: bool,
     measure: bool,
     setting: Setting,
+    idempotency_key: str,
     recording: RecordingArguments,
 ) -> gateway_pb2.AnalyzeRequest:
     return gateway_pb2.AnalyzeRequest(
@@ -49,6 +53,7 @@ def _analyze_request(
         include_signal=include_signal,
         measure=measure,
         setting=setting_value(setting),
+        idempotency_key=idempotency_key,
     )
 
 
@@ -78,7 +83,8 @@ class Client:
 
     ``credential`` is an API key, a bearer token, or a function that gives a fresh one; the default is the environment's
     ``CARDIOMESH_API_KEY``. ``timeout`` is the whole call's deadline in seconds; it travels with the call through every
-    hop.
+    hop. ``retries`` is how often a call is sent again that was refused as too many, after the pause that the mesh asked
+    for and within the deadline; streams never are.
     """
 
     def __init__(
@@ -88,11 +94,13 @@ class Client:
         credential: Credential | None = None,
         tls: TlsFiles | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
+        retries: int = 0,
         tracer_provider: Any = None,
     ) -> None:
         self._channel = dial_sync(address, tls)
         self._stub = gateway_pb2_grpc.CardioMeshStub(self._channel)
         self._timeout = timeout
+        self._retries = retries
         self._tracers = tracer_provider
         self._credential = credential
 
@@ -105,16 +113,21 @@ class Client:
         include_signal: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        priority: Priority | None = None,
+        idempotency_key: str = "",
         timeout: float | None = None,
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
         """Analyse one recording: ``signal=`` and ``sampling_rate=``, or ``file=`` (see ``RecordingArguments``).
 
-        Without ``model`` the gateway's default answers. ``setting`` is where the patient is seen. Raises the errors
-        of ``cardiomesh.errors``.
+        Without ``model`` the gateway's default answers. ``setting`` is where the patient is seen. With an
+        ``idempotency_key`` the same request sent again gets the same answer, marked as ``replayed``, and another one
+        raises KeyReused. Raises the errors of ``cardiomesh.errors``.
         """
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, setting, recording)
-        return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout))
+        request = _analyze_request(
+            model, model_version, bypass_cache, include_signal, measure, setting, idempotency_key, recording
+        )
+        return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout, priority))
 
     def analyze_batch(
         self,
@@ -125,6 +138,7 @@ class Client:
         bypass_cache: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        priority: Priority | None = None,
         timeout: float | None = None,
     ) -> Iterator[BatchItem]:
         """Analyse many recordings on one stream; each comes back as soon as it is ready, under the name it was given.
@@ -141,7 +155,7 @@ class Client:
             measure=measure,
             setting=setting_value(setting),
         )
-        return answers(self._opener("AnalyzeBatch", timeout), template, recordings)
+        return answers(self._opener("AnalyzeBatch", timeout, priority), template, recordings)
 
     def analyze_long(
         self,
@@ -150,6 +164,7 @@ class Client:
         model: str = "",
         model_version: int = 0,
         stride: float = 10.0,
+        priority: Priority | None = None,
         timeout: float | None = None,
     ) -> Iterator[LongPart]:
         """Analyse a recording of any length, such as a day's Holter tape, ten seconds every ``stride`` seconds.
@@ -158,7 +173,7 @@ class Client:
         is sent in chunks and never held in memory. ``timeout`` is the whole stream's, a day where none is given.
         """
         start = gateway_pb2.AnalyzeLongStart(model=model, model_version=model_version, stride=stride)
-        return long_parts(self._opener("AnalyzeLong", timeout), start, file)
+        return long_parts(self._opener("AnalyzeLong", timeout, priority), start, file)
 
     def stream(
         self,
@@ -219,11 +234,12 @@ class Client:
         request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
         return bytes(self._call(self._stub.GetModelCard, request, "GetModelCard", timeout).card_json)
 
-    def _opener(self, method: str, timeout: float | None) -> Callable[[Any], Any]:
+    def _opener(self, method: str, timeout: float | None, priority: Priority | None = None) -> Callable[[Any], Any]:
         """Opens a stream of requests; its span ends with the opening, as nobody knows when the caller stops reading."""
 
         def start(requests: Any) -> Any:
-            with traced(method, self._tracers, authorization(self._credential)) as metadata:
+            shown = (*authorization(self._credential), *priority_metadata(priority))
+            with traced(method, self._tracers, shown) as metadata:
                 return getattr(self._stub, method)(requests, timeout=timeout, metadata=metadata)
 
         return start
@@ -231,12 +247,18 @@ class Client:
     def _deadline(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
 
-    def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:
-        with traced(name, self._tracers, authorization(self._credential)) as metadata:
-            try:
-                return method(request, timeout=self._deadline(timeout), metadata=metadata)
-            except grpc.RpcError as error:
-                raise error_from_rpc(error) from None
+    def _call(
+        self, method: Any, request: Any, name: str, timeout: float | None, priority: Priority | None = None
+    ) -> Any:
+        patience = Patience(self._deadline(timeout), self._retries)
+        while True:
+            shown = (*authorization(self._credential), *priority_metadata(priority))
+            with traced(name, self._tracers, shown) as metadata:
+                try:
+                    return method(request, timeout=patience.left, metadata=metadata)
+                except grpc.RpcError as error:
+                    pause = patience.pause(error_from_rpc(error))
+            time.sleep(pause)
 
     def close(self) -> None:
         """Close the connection."""
@@ -261,11 +283,13 @@ class AsyncClient:
         credential: Credential | None = None,
         tls: TlsFiles | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
+        retries: int = 0,
         tracer_provider: Any = None,
     ) -> None:
         self._channel = dial(address, tls)
         self._stub = gateway_pb2_grpc.CardioMeshStub(self._channel)
         self._timeout = timeout
+        self._retries = retries
         self._tracers = tracer_provider
         self._credential = credential
 
@@ -278,12 +302,16 @@ class AsyncClient:
         include_signal: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        priority: Priority | None = None,
+        idempotency_key: str = "",
         timeout: float | None = None,  # noqa: ASYNC109 — it is the call's deadline on the wire
         **recording: Unpack[RecordingArguments],
     ) -> Analysis:
         """Analyse one recording."""
-        request = _analyze_request(model, model_version, bypass_cache, include_signal, measure, setting, recording)
-        return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout))
+        request = _analyze_request(
+            model, model_version, bypass_cache, include_signal, measure, setting, idempotency_key, recording
+        )
+        return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout, priority))
 
     def analyze_batch(
         self,
@@ -294,6 +322,7 @@ class AsyncClient:
         bypass_cache: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        priority: Priority | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[BatchItem]:
         """Analyse many recordings on one stream."""
@@ -304,7 +333,7 @@ class AsyncClient:
             measure=measure,
             setting=setting_value(setting),
         )
-        return answers_async(self._opener("AnalyzeBatch", timeout), template, recordings)
+        return answers_async(self._opener("AnalyzeBatch", timeout, priority), template, recordings)
 
     def analyze_long(
         self,
@@ -313,11 +342,12 @@ class AsyncClient:
         model: str = "",
         model_version: int = 0,
         stride: float = 10.0,
+        priority: Priority | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[LongPart]:
         """Analyse a recording of any length."""
         start = gateway_pb2.AnalyzeLongStart(model=model, model_version=model_version, stride=stride)
-        return long_parts_async(self._opener("AnalyzeLong", timeout), start, file)
+        return long_parts_async(self._opener("AnalyzeLong", timeout, priority), start, file)
 
     def stream(
         self,
@@ -374,11 +404,12 @@ class AsyncClient:
         request = gateway_pb2.GetModelCardRequest(model=model, model_version=model_version)
         return bytes((await self._call(self._stub.GetModelCard, request, "GetModelCard", timeout)).card_json)
 
-    def _opener(self, method: str, timeout: float | None) -> Callable[[Any], Any]:
+    def _opener(self, method: str, timeout: float | None, priority: Priority | None = None) -> Callable[[Any], Any]:
         """Opens a stream of requests; its span ends with the opening, as nobody knows when the caller stops reading."""
 
         def start(requests: Any) -> Any:
-            with traced(method, self._tracers, authorization(self._credential)) as metadata:
+            shown = (*authorization(self._credential), *priority_metadata(priority))
+            with traced(method, self._tracers, shown) as metadata:
                 return status_kept(getattr(self._stub, method)(requests, timeout=timeout, metadata=metadata))
 
         return start
@@ -386,12 +417,23 @@ class AsyncClient:
     def _deadline(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
 
-    async def _call(self, method: Any, request: Any, name: str, timeout: float | None) -> Any:  # noqa: ASYNC109
-        with traced(name, self._tracers, authorization(self._credential)) as metadata:
-            try:
-                return await method(request, timeout=self._deadline(timeout), metadata=metadata)
-            except grpc.RpcError as error:
-                raise error_from_rpc(error) from None
+    async def _call(
+        self,
+        method: Any,
+        request: Any,
+        name: str,
+        timeout: float | None,  # noqa: ASYNC109
+        priority: Priority | None = None,
+    ) -> Any:
+        patience = Patience(self._deadline(timeout), self._retries)
+        while True:
+            shown = (*authorization(self._credential), *priority_metadata(priority))
+            with traced(name, self._tracers, shown) as metadata:
+                try:
+                    return await method(request, timeout=patience.left, metadata=metadata)
+                except grpc.RpcError as error:
+                    pause = patience.pause(error_from_rpc(error))
+            await asyncio.sleep(pause)
 
     async def close(self) -> None:
         """Close the connection."""

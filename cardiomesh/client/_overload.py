@@ -34,6 +34,6 @@ class Patience:
     def pause(self, error: CardioMeshError) -> float:
         """Seconds until the call may be sent again, as the mesh asked; raises ``error`` where it may not be."""
         if not isinstance(error, Overloaded) or self._retries == 0 or error.retry_after_s >= self.left:
-            raise error
+            raise error from None
         self._retries -= 1
         return error.retry_after_s

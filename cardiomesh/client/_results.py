@@ -157,6 +157,8 @@ class Analysis:
     signal: RecordedSignal | None = field(default=None, repr=False)
     #: What a human must look at, and what first; None where the gateway does not decide.
     decision: Decision | None = None
+    #: Whether this is the answer that was given before under the same idempotency key.
+    replayed: bool = False
     #: The same recording answered before; None where the gateway was not asked to look.
     near_duplicate: NearDuplicate | None = None
 
@@ -294,6 +296,7 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
         tensor_hash=answer.tensor_hash,
         window_starts=tuple(answer.window_starts),
         from_cache=answer.from_cache,
+        replayed=answer.replayed,
         computed_at=answer.computed_at.ToDatetime(UTC),
         timing=Timing(answer.timing.total_milliseconds, hops),
         measurements=tuple(map(_measurement, answer.measurements)),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final
 
-__all__ = ["AuditRecord", "Entry", "StoredAnswer"]
+__all__ = ["AuditRecord", "Claim", "Entry", "StoredAnswer"]
 
 #: Made once: each record is encoded while its caller waits.
 _encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
@@ -84,11 +84,21 @@ _OF_ANSWER: Final = _names(StoredAnswer)
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """That an answer is the only one to a request: keyed hash of the idempotency key, hash of the request."""
+
+    key: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A record and its answer: both become durable together, or neither does."""
 
     record: AuditRecord
     answer: StoredAnswer | None = None
+    #: Decided by the database alone: an entry with a claim never goes to the journal.
+    claim: Claim | None = None
 
     def to_json(self) -> str:
         """One line for the journal."""

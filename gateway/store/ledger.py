@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -31,7 +32,7 @@ from gateway.store.entries import Entry
 from gateway.store.journal import Journal
 from gateway.store.keys import LedgerKeys
 from gateway.store.subjects import Pseudonyms
-from gateway.store.tables import answers, audit, audit_ends, studies
+from gateway.store.tables import answers, audit, audit_ends, claims, studies
 
 __all__ = ["Durability", "Ledger"]
 
@@ -51,7 +52,8 @@ class Durability(StrEnum):
     JOURNAL = "journal"
 
 
-_Batch = Sequence[tuple[Entry, "asyncio.Future[None]"]]
+#: Each with what its caller waits for: whether the entry was written, or was another's to write.
+_Batch = Sequence[tuple[Entry, "asyncio.Future[bool]"]]
 
 
 class Ledger:
@@ -77,7 +79,7 @@ class Ledger:
         self._timeout_s = timeout_s
         self._ship_every_s = ship_every_s
         self._breaker = Breaker(cool_down_s)
-        self._queue: asyncio.Queue[tuple[Entry, asyncio.Future[None]]] = asyncio.Queue(_MOST_WAITING)
+        self._queue: asyncio.Queue[tuple[Entry, asyncio.Future[bool]]] = asyncio.Queue(_MOST_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
         #: Answers that only the journal has, by result id: they must be found all the same.
         self._unshipped: dict[str, tuple[str, bytes]] = {}
@@ -85,17 +87,20 @@ class Ledger:
         telemetry.gauge("audit_waiting", self._queue.qsize)
         telemetry.gauge("audit_unshipped", lambda: self._in_journal)
 
-    async def write(self, entry: Entry) -> None:
-        """Return when the entry is durable; Unavailable when it cannot be made so."""
-        await self._enqueued(entry)
+    async def write(self, entry: Entry) -> bool:
+        """Return when the entry is durable; Unavailable when it cannot be made so.
+
+        False, with nothing written, when another entry has the same claim: ``claimed`` finds it.
+        """
+        return await self._enqueued(entry)
 
     def submit(self, entry: Entry) -> None:
         """Have the entry written without waiting for it; its failure is logged."""
         self._enqueued(entry).add_done_callback(_retrieve)
 
-    def _enqueued(self, entry: Entry) -> asyncio.Future[None]:
+    def _enqueued(self, entry: Entry) -> asyncio.Future[bool]:
         self.start()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         try:
             self._queue.put_nowait((entry, future))
         except asyncio.QueueFull:
@@ -114,6 +119,16 @@ class Ledger:
         except _FAILURES as error:
             raise Unavailable("the store of earlier results cannot be reached") from error
         return kept
+
+    async def claimed(self, key: str) -> tuple[str, bytes] | None:
+        """The request and the answer under a claim's key."""
+        query = select(claims.c.request, claims.c.answer).where(claims.c.key == key)
+        try:
+            async with asyncio.timeout(self._timeout_s), self.engine.connect() as connection:
+                row = (await connection.execute(query)).one_or_none()
+        except _FAILURES as error:
+            raise Unavailable("the store of earlier requests cannot be reached") from error
+        return None if row is None else (row.request, row.answer)
 
     def start(self) -> None:
         """Begin to write, and to ship what an earlier process left in the journal; nothing if it has begun."""
@@ -145,18 +160,26 @@ class Ledger:
 
     async def _settle(self, batch: _Batch) -> None:
         started = time.perf_counter()
+        lost: set[str] = set()
         entries = [entry for entry, _ in batch]
-        durable = await (self._committed(entries) if self._journal is None else self._journaled(self._journal, entries))
+        if self._journal is None:
+            durable = await self._committed(entries, lost)
+        else:
+            durable = await self._journaled(self._journal, [entry for entry in entries if entry.claim is None])
+        claiming = [entry for entry in entries if entry.claim is not None] if self._journal is not None else []
+        claimed = await self._committed(claiming, lost) if claiming else durable
         self._telemetry.observe("audit_commit_duration", (time.perf_counter() - started) * 1e3)
-        for _, future in batch:
+        for entry, future in batch:
             if future.done():  # its caller went away
                 continue
-            if durable:
-                future.set_result(None)
+            if durable if entry.claim is None else claimed:
+                future.set_result(entry.record.record_id not in lost)
             else:
                 future.set_exception(Unavailable("the audit trail cannot be written; no answer is given"))
 
     async def _journaled(self, journal: Journal, entries: Sequence[Entry]) -> bool:
+        if not entries:
+            return True
         try:
             await asyncio.to_thread(journal.append, entries)
         except OSError:
@@ -188,29 +211,36 @@ class Ledger:
             if entry.answer is not None:
                 self._unshipped.pop(entry.answer.result_id, None)
 
-    async def _committed(self, entries: Sequence[Entry]) -> bool:
-        """Whether the database took the entries."""
+    async def _committed(self, entries: Sequence[Entry], lost: set[str] | None = None) -> bool:
+        """Whether the database took the entries; ``lost`` gets the ids of those whose claim was another's."""
         if not self._breaker.allows():
             return False
         try:
             async with asyncio.timeout(self._timeout_s), self.engine.begin() as connection:
-                await self._append(connection, entries)
+                beaten = await self._append(connection, entries)
         except _FAILURES:
             self._breaker.failed()
             self._telemetry.count("audit_failures")
             log.exception("the audit trail cannot be written")
             return False
         self._breaker.succeeded()
+        if lost is not None:
+            lost |= beaten
         return True
 
-    async def _append(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
-        """One transaction's work: the head is locked first, so that chains of several writers cannot fork."""
+    async def _append(self, connection: AsyncConnection, entries: Sequence[Entry]) -> set[str]:
+        """One transaction's work: the head is locked first, so that chains of several writers cannot fork.
+
+        The same lock decides who had a claim first; answers the record ids of those who had not.
+        """
         head = (await connection.execute(select(audit_ends).where(audit_ends.c.name == "head").with_for_update())).one()
         ids = [entry.record.record_id for entry in entries]
         known = set(await connection.scalars(select(audit.c.record_id).where(audit.c.record_id.in_(ids))))
         fresh = list({e.record.record_id: e for e in entries if e.record.record_id not in known}.values())
+        beaten = await _beaten(connection, fresh)
+        fresh = [entry for entry in fresh if entry.record.record_id not in beaten]
         if not fresh:
-            return
+            return beaten
         names = await self.pseudonyms.resolve(connection, {(e.record.tenant, e.record.subject) for e in fresh})
         seq, mac, rows = head.seq, head.mac, []
         for entry in fresh:
@@ -222,10 +252,12 @@ class Ledger:
         moved = {"seq": seq, "mac": mac, "proof": attest(self._key, "head", seq, mac)}
         await connection.execute(update(audit_ends).where(audit_ends.c.name == "head").values(**moved))
         await self._keep_answers(connection, fresh, names)
+        return beaten
 
     async def _keep_answers(self, connection: AsyncConnection, entries: Iterable[Entry], names: dict[str, str]) -> None:
         study_rows: dict[str, dict[str, Any]] = {}
         answer_rows: dict[str, dict[str, Any]] = {}
+        claim_rows: list[dict[str, Any]] = []
         for entry in entries:
             answer, record = entry.answer, entry.record
             if answer is None:
@@ -248,9 +280,29 @@ class Ledger:
                 "computed_at": datetime.fromisoformat(answer.computed_at),
                 "answer": answer.answer,
             }
+            if entry.claim is not None:
+                claim_rows.append(asdict(entry.claim) | {"study_id": study_id, "answer": answer.answer})
         if answer_rows:
             await _insert_new(connection, studies, list(study_rows.values()))
             await _insert_new(connection, answers, list(answer_rows.values()))
+        if claim_rows:
+            await connection.execute(insert(claims), claim_rows)
+
+
+async def _beaten(connection: AsyncConnection, entries: Sequence[Entry]) -> set[str]:
+    """Record ids of entries whose claim is in the table, or came earlier in the same batch."""
+    wanted = [entry.claim.key for entry in entries if entry.claim is not None]
+    if not wanted:
+        return set()
+    taken = set(await connection.scalars(select(claims.c.key).where(claims.c.key.in_(wanted))))
+    beaten = set()
+    for entry in entries:
+        if entry.claim is None:
+            continue
+        if entry.claim.key in taken:
+            beaten.add(entry.record.record_id)
+        taken.add(entry.claim.key)
+    return beaten
 
 
 async def _insert_new(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -259,7 +311,7 @@ async def _insert_new(connection: AsyncConnection, table: Table, rows: list[dict
     await connection.execute(make(table).on_conflict_do_nothing(), rows)
 
 
-def _retrieve(future: asyncio.Future[None]) -> None:
+def _retrieve(future: asyncio.Future[bool]) -> None:
     """Nobody waits for it."""
     if not future.cancelled():
         future.exception()

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["answers", "audit", "audit_ends", "metadata", "routes", "studies", "subjects"]
+__all__ = ["answers", "audit", "audit_ends", "claims", "metadata", "routes", "studies", "subjects"]
 
 metadata = MetaData()
 #: SQLite counts rows in its own kind of integer only.
@@ -56,6 +56,17 @@ answers = Table(
     Column("answer", LargeBinary, nullable=False),
     Index("answers_by_study", "study_id"),
     Index("answers_by_age", "computed_at"),
+)
+
+#: Idempotency keys: the answer that a request got, as it was given. Gone with its study.
+claims = Table(
+    "claims",
+    metadata,
+    Column("key", String(64), primary_key=True),  # keyed hash of tenant and key
+    Column("request", String(64), nullable=False),  # hash of what was asked
+    Column("study_id", String(64), ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Index("claims_by_study", "study_id"),
 )
 
 #: Append-only. ``mac`` covers the body and the mac before it, under a key that is not in this database.

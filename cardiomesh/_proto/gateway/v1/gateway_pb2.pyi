@@ -165,6 +165,7 @@ class AnalyzeRequest(_message.Message):
     MEASURE_FIELD_NUMBER: _builtins.int
     INFERENCE_MODE_FIELD_NUMBER: _builtins.int
     SETTING_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     ALLOW_FALLBACK_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name; empty means the gateway's default."""
@@ -180,6 +181,11 @@ class AnalyzeRequest(_message.Message):
     """What matters more, where no model is named; INVALID_ARGUMENT together with a model."""
     setting: _types_pb2.Setting.ValueType
     """Where the patient is seen; optional."""
+    idempotency_key: _builtins.str
+    """The caller's own name for this request, at most 128 characters. Sent again under the same key it gets the answer
+    that it got the first time, however often and from whichever gateway; another request under it is ALREADY_EXISTS.
+    Kept as long as the answer. UNIMPLEMENTED where the gateway has no store; not together with include_signal.
+    """
     allow_fallback: _builtins.bool
     """Another model may answer when the named one cannot. Where no model is named, one always may; routing says so."""
     @_builtins.property
@@ -197,11 +203,12 @@ class AnalyzeRequest(_message.Message):
         measure: _builtins.bool = ...,
         inference_mode: _routing_pb2.InferenceMode.ValueType = ...,
         setting: _types_pb2.Setting.ValueType = ...,
+        idempotency_key: _builtins.str = ...,
         allow_fallback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_fallback", b"allow_fallback", "bypass_cache", b"bypass_cache", "include_signal", b"include_signal", "inference_mode", b"inference_mode", "measure", b"measure", "model", b"model", "model_version", b"model_version", "recording", b"recording", "setting", b"setting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_fallback", b"allow_fallback", "bypass_cache", b"bypass_cache", "idempotency_key", b"idempotency_key", "include_signal", b"include_signal", "inference_mode", b"inference_mode", "measure", b"measure", "model", b"model", "model_version", b"model_version", "recording", b"recording", "setting", b"setting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,6 +237,7 @@ class AnalyzeResponse(_message.Message):
     ROUTING_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     NEAR_DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
     """Names this answer; give it to GetResult and Explain."""
     preprocessing_version: _builtins.str
@@ -240,6 +248,8 @@ class AnalyzeResponse(_message.Message):
     """sha256 (hex) of the tensor the model saw."""
     from_cache: _builtins.bool
     """True when the probabilities were computed for an earlier, identical signal."""
+    replayed: _builtins.bool
+    """True when this is the answer that was given before under the same idempotency key; only timing is this call's."""
     @_builtins.property
     def model(self) -> _types_pb2.ModelRef:
         """Which model answered."""
@@ -310,10 +320,11 @@ class AnalyzeResponse(_message.Message):
         routing: _routing_pb2.Routing | None = ...,
         decision: Global___Decision | None = ...,
         near_duplicate_of: Global___NearDuplicate | None = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "quality", b"quality", "recording", b"recording", "routing", b"routing", "signal", b"signal", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "findings", b"findings", "from_cache", b"from_cache", "measurements", b"measurements", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "result_id", b"result_id", "routing", b"routing", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed_at", b"computed_at", "decision", b"decision", "findings", b"findings", "from_cache", b"from_cache", "measurements", b"measurements", "model", b"model", "near_duplicate_of", b"near_duplicate_of", "preprocessing_version", b"preprocessing_version", "quality", b"quality", "recording", b"recording", "replayed", b"replayed", "result_id", b"result_id", "routing", b"routing", "signal", b"signal", "signal_hash", b"signal_hash", "tensor_hash", b"tensor_hash", "timing", b"timing", "window_starts", b"window_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -58,6 +58,13 @@ def test_overload_says_when_to_come_back() -> None:
     assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (1, 500_000_000)
 
 
+def test_and_the_other_end_hears_it() -> None:
+    busy = Overloaded("busy", retry_after_s=2.25)
+    received = error_from_rpc(FailedCall(busy, status_details(busy)))
+    assert isinstance(received, Overloaded)
+    assert received.retry_after_s == 2.25
+
+
 def test_many_violations_stay_below_the_header_limit() -> None:
     violations = [FieldViolation(f"recording.signal.leads[{i}]", "x" * 100) for i in range(1000)]
     assert len(status_details(InvalidRequest("bad", violations))) < 8192
