@@ -101,8 +101,15 @@ class Backend:
 
     async def once(self, hop: Hop[Request, Response], request: Request, target: str = "") -> Response:
         """One attempt; Unavailable at once while the breaker is open."""
-        with self.attempt(current_budget().remaining(), target):
-            return await hop(request)
+        breaker = self._asked(target)
+        given = current_budget().remaining()
+        try:
+            answer = await hop(request)
+        except CardioMeshError as error:
+            self._heard(breaker, error, given)
+            raise
+        breaker.succeeded()
+        return answer
 
     async def idempotent(self, hop: Hop[Request, Response], request: Request, target: str = "") -> Response:
         """The same, tried again where it could not be reached."""

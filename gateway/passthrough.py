@@ -183,6 +183,8 @@ def _blame(name: str, request: bytes, error: CardioMeshError) -> None:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
+    if position < len(data) and data[position] < 0x80:  # nearly all of them
+        return data[position], position + 1
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(data):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 import grpc
@@ -45,15 +45,10 @@ class Calls:
         """Return when no call is in flight."""
         await self._idle.wait()
 
-    @contextmanager
-    def refusing(self, name: str) -> Iterator[None]:
-        """Surround what may refuse a call of ``name`` before anything is spent on it: it is counted, and no more."""
-        try:
-            yield
-        except CardioMeshError as error:
-            code: int = code_of(error).value[0]
-            self._telemetry.observe("rpc_duration", 0.0, {"rpc.method": name, "rpc.grpc.status_code": code})
-            raise
+    def refused(self, name: str, error: CardioMeshError) -> None:
+        """Count a call of ``name`` that was refused before anything was spent on it, and do no more."""
+        code: int = code_of(error).value[0]
+        self._telemetry.observe("rpc_duration", 0.0, {"rpc.method": name, "rpc.grpc.status_code": code})
 
     def around(
         self, name: str, span: str, facts: Mapping[str, Value], metadata: Mapping[str, str], seconds: float

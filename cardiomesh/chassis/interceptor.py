@@ -128,8 +128,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         facts = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
         def around(context: Context, metadata: Mapping[str, str]) -> AbstractContextManager[Budget]:
-            with self._calls.refusing(name):
+            try:
                 self._knock(method, metadata)
+            except CardioMeshError as error:
+                self._calls.refused(name, error)
+                raise
             left: float | None = context.time_remaining()
             return self._calls.around(name, "rpc.server", facts, metadata, default_s if left is None else left)
 

@@ -182,11 +182,13 @@ class _Pushed:
 
 
 def _labels(metric: str, attributes: Mapping[str, Value]) -> tuple[Value | None, ...]:
+    """An instrument's labels in the schema's order; KeyError for one that it does not have."""
     spec = METRICS[metric]
-    unknown = attributes.keys() - spec.attributes
-    if unknown:
-        raise KeyError(f"not in the telemetry schema: {metric} has no label {sorted(unknown)}")
-    return ordered(spec, attributes)
+    labels = ordered(spec, attributes)
+    if len(labels) - labels.count(None) != len(attributes):
+        unknown = sorted(attributes.keys() - spec.attributes)
+        raise KeyError(f"not in the telemetry schema: {metric} has no label {unknown}")
+    return labels
 
 
 class _Unrecorded(AbstractContextManager[Span]):

@@ -152,7 +152,11 @@ class Admission:
 
     def _ahead(self, priority: Priority) -> int:
         """Those waiting who go before a newcomer."""
-        return sum(len(queue) for other, queue in self._queues.items() if other <= priority)
+        ahead = 0
+        for other, queue in self._queues.items():
+            if queue and other <= priority:
+                ahead += len(queue)
+        return ahead
 
     def _wait(self, priority: Priority) -> float:
         """Seconds that a newcomer would wait."""
@@ -169,6 +173,8 @@ class Admission:
 
     def _full(self, priority: Priority) -> bool:
         """Whether a newcomer would have to wait too long, or with too many."""
+        if self._free(priority):
+            return False
         return self._wait(priority) > self._patience[priority] or self._ahead(priority) >= self._most_waiting
 
     async def _queued(self, priority: Priority, kind: Hashable) -> None:

@@ -45,8 +45,11 @@ def guard(door: Door, calls: Calls) -> Middleware:
         facts = {"rpc.system": "http", "rpc.service": service, "rpc.method": name, "http.route": route}
         seconds = _seconds(request, OPEN_STREAM_S if method in open_streams else calls.default_deadline_s)
         try:
-            with calls.refusing(name):
-                door.knock(method, headers)
+            door.knock(method, headers)
+        except CardioMeshError as error:
+            calls.refused(name, error)
+            raise
+        try:
             with calls.around(name, "http.server", facts, headers, seconds) as budget:
                 async with asyncio.timeout(budget.remaining()), door.enter(method, headers, dict):
                     return await handler(request)
