@@ -174,7 +174,8 @@ def service(name: str, repository: Path, addresses: Mapping[str, str], environme
     return Child(
         name=name,
         command=(sys.executable, "-m", name),
-        environment={"PYTHONUNBUFFERED": "1"} | dict(environment) | wiring,
+        # As in the images: OpenBLAS's threads wait for work by spinning, on the cores that predictions need.
+        environment={"PYTHONUNBUFFERED": "1", "OPENBLAS_NUM_THREADS": "1"} | dict(environment) | wiring,
         after=tuple(other for other in after if other in addresses),
         probe=Probe(kind="grpc-health", address=addresses[name]),
         stop_within=_SERVICE_STOP,
