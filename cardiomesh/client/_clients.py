@@ -181,6 +181,7 @@ class Client:
         *,
         reconnect: float = 60.0,
         unsent: float = 60.0,
+        priority: Priority | None = None,
         timeout: float | None = None,
         **recording: Unpack[LiveArguments],
     ) -> LiveStream:
@@ -191,7 +192,7 @@ class Client:
         before ``send`` waits, or, with ``when_behind="skip"``, before the oldest are given up.
         """
         return LiveStream(
-            self._opener("AnalyzeStream", timeout), live_outbox(sampling_rate, recording, unsent), reconnect
+            self._opener("AnalyzeStream", timeout, priority), live_outbox(sampling_rate, recording, unsent), reconnect
         )
 
     def explain(
@@ -355,12 +356,13 @@ class AsyncClient:
         *,
         reconnect: float = 60.0,
         unsent: float = 60.0,
+        priority: Priority | None = None,
         timeout: float | None = None,
         **recording: Unpack[LiveArguments],
     ) -> AsyncLiveStream:
         """Analyse leads while they are recorded."""
         outbox = live_outbox(sampling_rate, recording, unsent)
-        return AsyncLiveStream(self._opener("AnalyzeStream", timeout), outbox, reconnect)
+        return AsyncLiveStream(self._opener("AnalyzeStream", timeout, priority), outbox, reconnect)
 
     async def explain(
         self,

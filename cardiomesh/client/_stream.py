@@ -19,7 +19,7 @@ from cardiomesh.client._live import LiveEnd, LivePart, LiveSkipped, LiveWindow, 
 from cardiomesh.client._outbox import Outbox, resumable
 from cardiomesh.client._requests import Sex
 from cardiomesh.ecg.leads import STANDARD_LEADS
-from cardiomesh.errors import CardioMeshError, InvalidRequest
+from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded
 from cardiomesh.rpc.status import error_from_rpc
 
 __all__ = ["AsyncLiveStream", "LiveArguments", "LiveStream", "live_outbox"]
@@ -111,7 +111,7 @@ class _Patience:
         if not outbox.started or not resumable(error) or now - self._since > self._seconds:
             raise error
         pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE_S)
-        return pause
+        return max(pause, error.retry_after_s) if isinstance(error, Overloaded) else pause
 
 
 def _is_progress(part: LivePart) -> bool:
