@@ -108,7 +108,8 @@ def _plain(named: Named) -> dict[str, Any]:
         "value": value.value,
         "unit": value.unit,
         "status": value.status.value.lower(),
-        "reason": value.reason,
+        "reason": value.reason.en,
+        "reason_code": value.reason.code,
     }
 
 
@@ -140,7 +141,7 @@ def _show(console: Console, found: Inspection, measured: tuple[Named, ...]) -> N
     for named in measured:
         if named.key in _SHOWN:
             value = named.value
-            shown = f"{value.value:.0f} {value.unit}" if value.status is Status.MEASURED else value.reason
+            shown = f"{value.value:.0f} {value.unit}" if value.status is Status.MEASURED else value.reason.en
             console.print(f"{_SHOWN[named.key]:<16} {shown}", markup=False, highlight=False, soft_wrap=True)
     for problem in found.problems:
         text = f"cannot be analysed: {problem.field}: {problem.description} ({problem.reason})"

@@ -123,7 +123,9 @@ def _to_measurement(named: Named) -> types_pb2.Measurement:
         value=found.value,
         unit=found.unit,
         status=_STATUSES[found.status],
-        reason=found.reason,
+        reason=found.reason.en,
+        reason_code=found.reason.code,
+        reason_pt=found.reason.pt,
     )
 
 

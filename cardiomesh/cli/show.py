@@ -137,7 +137,8 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
     for key, label in _MEASURED[language].items():
         for found in result.measurements:
             if found.key == key:
-                value = f"{found.value:.0f} {found.unit}" if found.value is not None else found.reason
+                reason = found.reason_pt if language == "pt" and found.reason_pt else found.reason
+                value = f"{found.value:.0f} {found.unit}" if found.value is not None else reason
                 facts.add_row(label, value)
     hops = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in result.timing.hops.items())
     source = words["cached"] if result.from_cache else words["fresh"]

@@ -87,6 +87,9 @@ class Measurement:
     unit: str
     status: str
     reason: str
+    #: Stable code of the reason, such as "HIDDEN_P", and the reason in Brazilian Portuguese.
+    reason_code: str = ""
+    reason_pt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,8 @@ def _measurement(found: types_pb2.Measurement) -> Measurement:
         unit=found.unit,
         status=_word(types_pb2.MeasurementStatus.Name(found.status), "MEASUREMENT_STATUS_"),
         reason=found.reason,
+        reason_code=found.reason_code,
+        reason_pt=found.reason_pt,
     )
 
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cardiomesh.ecg.reasons import NO_REASON, Reason, why
+
 __all__ = ["Measurement", "Status", "absent", "measured", "not_evaluable"]
 
 
@@ -27,7 +29,7 @@ class Measurement:
     value: float | None
     unit: str
     status: Status
-    reason: str = ""
+    reason: Reason = NO_REASON
     loinc: str | None = None
 
     def __post_init__(self) -> None:
@@ -38,15 +40,15 @@ class Measurement:
 def measured(value: float, unit: str, loinc: str | None = None) -> Measurement:
     """A finite number; anything else is not evaluable."""
     if not math.isfinite(value):
-        return not_evaluable(unit, "the value is not a number", loinc)
+        return not_evaluable(unit, why("NOT_A_NUMBER"), loinc)
     return Measurement(float(value), unit, Status.MEASURED, loinc=loinc)
 
 
-def absent(unit: str, reason: str, loinc: str | None = None) -> Measurement:
+def absent(unit: str, reason: Reason, loinc: str | None = None) -> Measurement:
     """It is not there."""
     return Measurement(None, unit, Status.ABSENT, reason, loinc)
 
 
-def not_evaluable(unit: str, reason: str, loinc: str | None = None) -> Measurement:
+def not_evaluable(unit: str, reason: Reason, loinc: str | None = None) -> Measurement:
     """Nobody can tell from this recording."""
     return Measurement(None, unit, Status.NOT_EVALUABLE, reason, loinc)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cardiomesh.ecg.reasons import why
 from cardiomesh.ecg.recording import Sex
 from cardiomesh.ecg.values import Measurement, Status, measured, not_evaluable
 from cardiomesh.language import Language
@@ -334,7 +335,7 @@ def _of_patient(cases: tuple[Case, ...], patient: tuple[Sex, int]) -> float:
 
 def _computed(node: Formula, values: list[float], unit: str) -> Measurement:
     if node.formula == "ratio" and not values[1]:
-        return not_evaluable(unit, "nothing to divide by")
+        return not_evaluable(unit, why("NOTHING_TO_DIVIDE_BY"))
     return measured(round(_COMPUTE[node.formula](values), _DECIMALS), unit)
 
 

@@ -125,8 +125,8 @@ def _decimals(value: float) -> int:
 
 
 def shortfall(node: Term, lead: str, found: Measurement, labels: Mapping[str, Label], language: Language) -> str:
-    """Why there is no value: the measurement's own words in English, the status in Portuguese."""
+    """Why there is no value: the measurement's own words, and its status where it has none."""
     label = term(node, lead, labels, language)
-    if language == "en" and found.reason:
-        return f"{label}: {found.reason}"
+    if said := getattr(found.reason, language):
+        return f"{label}: {said}"
     return _NOT_THERE[found.status][language].format(label=label)

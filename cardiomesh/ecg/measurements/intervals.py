@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cardiomesh.ecg.delineation import Delineation, MedianBeat
 from cardiomesh.ecg.measurements.result import Intervals, Rhythm
+from cardiomesh.ecg.reasons import Reason, why
 from cardiomesh.ecg.values import Measurement, Status, absent, measured, not_evaluable
 
 __all__ = ["intervals"]
@@ -40,28 +41,28 @@ def _between(start: FloatArray, end: FloatArray, rate: float) -> float:
     return float(np.median(length)) / rate * 1000 if len(length) else float("nan")
 
 
-def _no_p(beat: MedianBeat, rhythm: Rhythm) -> tuple[Status, str] | None:
+def _no_p(beat: MedianBeat, rhythm: Rhythm) -> tuple[Status, Reason] | None:
     """Why there is no PR interval, or None where there is one."""
     if rhythm.p_waves.status is not Status.MEASURED:
         return rhythm.p_waves.status, rhythm.p_waves.reason
     if not np.isfinite(beat.fused_p.onset[0]):
-        return Status.NOT_EVALUABLE, "no lead shows a P wave in most beats"
+        return Status.NOT_EVALUABLE, why("NO_LEAD_SHOWS", wave="P")
     scatter = rhythm.pr_scatter.value
     if scatter is not None and scatter > _PR_SCATTER:
-        return Status.NOT_EVALUABLE, f"the PR interval scatters by {scatter:.0f} ms from beat to beat"
+        return Status.NOT_EVALUABLE, why("PR_SCATTERS", ms=f"{scatter:.0f}")
     return None
 
 
 def _upstroke(d: Delineation, beat: MedianBeat) -> Measurement:
     """Time from the QRS onset until the leads together are half as steep as they become, in ms."""
     if not np.isfinite(beat.fused_qrs.onset[0] + beat.fused_qrs.offset[0]):
-        return not_evaluable("ms", "no lead shows a QRS complex")
+        return not_evaluable("ms", why("NO_QRS"))
     width = max(1, round(_STEEP * d.sampling_rate))
     onset, offset = round(float(beat.fused_qrs.onset[0])), round(float(beat.fused_qrs.offset[0]))
     y = beat.millivolts[d.usable, max(0, onset - width) : offset + width + 1]
     steep = np.sqrt(((y[:, width:] - y[:, :-width]) ** 2).sum(axis=0))  # centred half a width after its index
     if not steep.any():
-        return not_evaluable("ms", "the QRS complex is flat")
+        return not_evaluable("ms", why("FLAT_QRS"))
     first = int((steep >= _TAKEN_OFF * steep.max()).argmax())
     return measured(max(0.0, first - width / 2) / d.sampling_rate * 1000, "ms")
 
@@ -88,13 +89,13 @@ def _pr_adjusted(pr: Measurement, heart_rate: Measurement, age: int | None) -> M
     if heart_rate.value is None:
         return not_evaluable("ms", heart_rate.reason)
     if age is None or age < _ADULT:
-        return not_evaluable("ms", "the age is not known" if age is None else "the formula is for adults")
+        return not_evaluable("ms", why("AGE_NOT_KNOWN" if age is None else "ADULTS_ONLY"))
     older, younger = _PR_SLOPE
     slope = older if age >= _PR_SLOPE_AGE else younger
     return measured(pr.value + slope * (heart_rate.value - _PR_SLOPE_RATE), "ms")
 
 
-def _interval(start: FloatArray, end: FloatArray, rate: float, reason: str, loinc: str | None = None) -> Measurement:
+def _interval(start: FloatArray, end: FloatArray, rate: float, reason: Reason, loinc: str | None = None) -> Measurement:
     """``end - start`` of one fused beat in ms."""
     value = float(end[0] - start[0]) / rate * 1000
     if not np.isfinite(value):
@@ -102,7 +103,7 @@ def _interval(start: FloatArray, end: FloatArray, rate: float, reason: str, loin
     return measured(value, "ms", loinc)
 
 
-def _no_intervals(reason: str) -> Intervals:
+def _no_intervals(reason: Reason) -> Intervals:
     nothing = not_evaluable("ms", reason)
     return Intervals(
         p=nothing,
@@ -125,20 +126,20 @@ def intervals(d: Delineation, rhythm: Rhythm, age: int | None) -> Intervals:
     """All intervals of the median beat; QT is corrected by the mean RR interval, PR by rate and age (years)."""
     beat, rate = d.median, d.sampling_rate
     if beat is None:
-        reason = "no lead carries a signal" if not d.usable.any() else "no beat was found"
-        return _no_intervals(reason)
-    qrs = _interval(beat.fused_qrs.onset, beat.fused_qrs.offset, rate, "no lead shows a QRS complex", QRS_LOINC)
-    qt = _interval(beat.fused_qrs.onset, beat.fused_t.offset, rate, "no lead shows a T wave in most beats", QT_LOINC)
+        return _no_intervals(why("NO_BEAT" if d.usable.any() else "NO_SIGNAL"))
+    qrs = _interval(beat.fused_qrs.onset, beat.fused_qrs.offset, rate, why("NO_QRS"), QRS_LOINC)
+    qt = _interval(beat.fused_qrs.onset, beat.fused_t.offset, rate, why("NO_LEAD_SHOWS", wave="T"), QT_LOINC)
     lead_qrs = measured(_between(beat.qrs.onset[:, 0], beat.qrs.offset[:, 0], rate), "ms")
     lead_qt = measured(_between(beat.qrs.onset[:, 0], beat.t.offset[:, 0], rate), "ms")
-    why = _no_p(beat, rhythm)
-    if why is None:
-        p = _interval(beat.fused_p.onset, beat.fused_p.offset, rate, "")
-        pr = _interval(beat.fused_p.onset, beat.fused_qrs.onset, rate, "", PR_LOINC)
+    no_p = _no_p(beat, rhythm)
+    if no_p is None:
+        cut_off = why("NO_QRS")  # a P wave was found: what is missing is the other end
+        p = _interval(beat.fused_p.onset, beat.fused_p.offset, rate, cut_off)
+        pr = _interval(beat.fused_p.onset, beat.fused_qrs.onset, rate, cut_off, PR_LOINC)
         lead_pr = measured(_between(beat.p.onset[:, 0], beat.qrs.onset[:, 0], rate), "ms")
     else:
-        say = absent if why[0] is Status.ABSENT else not_evaluable
-        p, pr, lead_pr = say("ms", why[1]), say("ms", why[1], PR_LOINC), say("ms", why[1])
+        say = absent if no_p[0] is Status.ABSENT else not_evaluable
+        p, pr, lead_pr = say("ms", no_p[1]), say("ms", no_p[1], PR_LOINC), say("ms", no_p[1])
     return Intervals(
         p=p,
         pr=pr,

@@ -13,6 +13,7 @@ from cardiomesh.ecg.delineation.fuse import fused
 from cardiomesh.ecg.measurements import flutter, pacing
 from cardiomesh.ecg.measurements.ectopy import beat_kinds, dropped_beats, irregular
 from cardiomesh.ecg.measurements.result import Beat, BeatKind, Rhythm
+from cardiomesh.ecg.reasons import why
 from cardiomesh.ecg.recording import Recording
 from cardiomesh.ecg.values import Measurement, Status, absent, measured, not_evaluable
 
@@ -50,26 +51,26 @@ def _flutter_rate(d: Delineation, recording: Recording) -> Measurement:
     """Rate of flutter waves between the QRS complexes."""
     rows = [k for k, name in enumerate(recording.leads) if name in flutter.LEADS and d.usable[k]]
     if not rows:
-        return not_evaluable("/min", f"needs one of the leads {', '.join(flutter.LEADS)}")
+        return not_evaluable("/min", why("NEEDS_ONE_LEAD", leads=", ".join(flutter.LEADS)))
     if d.samples < flutter.LEAST_SECONDS * d.sampling_rate:
-        return not_evaluable("/min", f"needs {flutter.LEAST_SECONDS:g} s")
+        return not_evaluable("/min", why("NEEDS_SECONDS", seconds=flutter.LEAST_SECONDS))
     found = flutter.oscillation(recording.millivolts[rows], d)
     if flutter.is_flutter(found):
         return measured(found.rate, "/min")
-    return absent("/min", "no regular oscillation between the QRS complexes")
+    return absent("/min", why("NO_FLUTTER"))
 
 
 def _p_waves(d: Delineation, irregularity: float, flutter_rate: Measurement) -> Measurement:
     if not len(d.beats):
-        return not_evaluable("1", "no beat was found")
+        return not_evaluable("1", why("NO_BEAT"))
     if flutter_rate.value is not None:
-        return absent("1", f"flutter waves at {flutter_rate.value:.0f}/min")
+        return absent("1", why("FLUTTER", rate=f"{flutter_rate.value:.0f}"))
     share = p_wave_share(d)
     if share >= MOST_BEATS:
         return measured(share, "1")
     if _hidden(d, irregularity):
-        return not_evaluable("1", "P waves may be hidden in the T waves of a fast regular rhythm")
-    return absent("1", f"{share:.0%} of the beats have a P wave")
+        return not_evaluable("1", why("HIDDEN_P"))
+    return absent("1", why("FEW_BEATS_WITH_P", share=f"{share:.0%}"))
 
 
 def _atrial_rate(d: Delineation, p_waves: Measurement, flutter_rate: Measurement) -> Measurement:
@@ -81,7 +82,7 @@ def _atrial_rate(d: Delineation, p_waves: Measurement, flutter_rate: Measurement
     onset = np.concatenate([d.fused_p.onset, fused(d.blocked_p.onset, d.blocked_p.offset).onset])
     onset = np.sort(onset[np.isfinite(onset)])
     if len(onset) < 3:
-        return not_evaluable("/min", "fewer than three P waves were found")
+        return not_evaluable("/min", why("FEW_P_WAVES"))
     return measured(60 * d.sampling_rate / float(np.median(np.diff(onset))), "/min")
 
 
@@ -92,20 +93,20 @@ def _pr_scatter(d: Delineation, p_waves: Measurement) -> Measurement:
     pr = (d.fused_qrs.onset - d.fused_p.onset)[d.dominant] / d.sampling_rate * 1000
     pr = pr[np.isfinite(pr)]
     if len(pr) < 3:
-        return not_evaluable("ms", "fewer than three beats of the usual shape have a P wave")
+        return not_evaluable("ms", why("FEW_USUAL_BEATS_WITH_P"))
     return measured(_MAD_TO_SD * float(np.median(np.abs(pr - np.median(pr)))), "ms")
 
 
 def _pacing(d: Delineation, recording: Recording) -> tuple[Measurement, Measurement]:
     """Number of pacing spikes, and the share of beats that begin with one."""
     if d.sampling_rate < pacing.LEAST_RATE:
-        reason = f"pacing spikes need {pacing.LEAST_RATE:g} samples a second"
+        reason = why("NEEDS_RATE", rate=float(pacing.LEAST_RATE))
         return not_evaluable("1", reason), not_evaluable("1", reason)
     usable = recording.millivolts if d.usable.all() else recording.millivolts[d.usable]
     found = pacing.spikes(usable, d.sampling_rate)
     count = measured(len(found), "1")
     if not len(d.beats):
-        return count, not_evaluable("1", "no beat was found")
+        return count, not_evaluable("1", why("NO_BEAT"))
     delay = (found[:, None] - d.fused_qrs.onset) / d.sampling_rate
     return count, measured(float(((delay >= _CAPTURE[0]) & (delay <= _CAPTURE[1])).any(axis=0).mean()), "1")
 
@@ -122,7 +123,7 @@ def _beats(d: Delineation, kinds: Sequence[BeatKind]) -> tuple[Beat, ...]:
 def rhythm(recording: Recording, d: Delineation) -> Rhythm:
     """Rate and RR statistics from the beat positions; needs two beats, three for variability."""
     rr = np.diff(d.beats) / d.sampling_rate * 1000
-    few, fewer = "fewer than two beats were found", "fewer than three beats were found"
+    few, fewer = why("FEWER_THAN_TWO_BEATS"), why("FEWER_THAN_THREE_BEATS")
     steps = np.abs(np.diff(rr))
 
     def of_rr(value: Callable[[], float], unit: str, least: int, loinc: str | None = None) -> Measurement:
@@ -141,7 +142,7 @@ def rhythm(recording: Recording, d: Delineation) -> Rhythm:
 
     early = count(kinds.count(BeatKind.PREMATURE_SUPRAVENTRICULAR))
     if len(rr) > 1 and irregular(rr):
-        early = not_evaluable("1", "the rhythm is irregular: no beat is early")
+        early = not_evaluable("1", why("IRREGULAR"))
     return Rhythm(
         heart_rate=of_rr(lambda: 60_000 / rr.mean(), "/min", 1, HEART_RATE_LOINC),
         rr_mean=of_rr(rr.mean, "ms", 1),
@@ -151,7 +152,7 @@ def rhythm(recording: Recording, d: Delineation) -> Rhythm:
         rr_max=of_rr(rr.max, "ms", 1),
         rr_rmssd=of_rr(lambda: np.sqrt((steps**2).mean()), "ms", 2),
         rr_irregularity=irregularity,
-        beat_count=measured(len(d.beats), "1") if d.usable.any() else not_evaluable("1", "no lead carries a signal"),
+        beat_count=measured(len(d.beats), "1") if d.usable.any() else not_evaluable("1", why("NO_SIGNAL")),
         p_waves=p_waves,
         flutter_rate=flutter_rate,
         atrial_rate=_atrial_rate(d, p_waves, flutter_rate),

@@ -14,6 +14,7 @@ from cardiomesh.ecg.delineation import Delineation, MedianBeat, WaveMarks
 from cardiomesh.ecg.leads import STANDARD_LEADS
 from cardiomesh.ecg.measurements.deflections import Deflection, QrsShape, notches, qrs_shape
 from cardiomesh.ecg.measurements.result import LeadMeasurements, Voltages
+from cardiomesh.ecg.reasons import Reason, why
 from cardiomesh.ecg.values import Measurement, Status, absent, measured, not_evaluable
 
 __all__ = ["axis", "lead_measurements", "voltages"]
@@ -91,7 +92,7 @@ class _Lead:
         onset, offset = self._ends(self.beat.p)
         y = _stretch(self.y, onset, offset)
         if len(y) < 3:
-            none = absent("mV", "no P wave in this lead")
+            none = absent("mV", why("NO_WAVE", wave="P"))
             return none, none, none, absent("ms", none.reason)
         first, last = (_level(self.y, at, self.rate) for at in (onset, offset))
         if not math.isfinite(first + last):
@@ -105,7 +106,7 @@ class _Lead:
         onset, offset = self._ends(self.beat.t)
         y = _stretch(self.y, onset, offset)
         if not len(y):
-            none = absent("mV", "no T wave in this lead")
+            none = absent("mV", why("NO_WAVE", wave="T"))
             return none, none, none, absent("ms", none.reason)
         width = max(1, round(_LEVEL * self.rate))
         smooth = np.convolve(y, np.full(width, 1 / width), mode="valid") if len(y) > width else y
@@ -121,7 +122,7 @@ class _Lead:
     def qrs_size(self) -> tuple[Measurement, Measurement, Measurement]:
         """Highest minus lowest point, their sum, notches of the positive deflections."""
         if not len(self.qrs):
-            none = not_evaluable("mV", "no lead shows a QRS complex")
+            none = not_evaluable("mV", why("NO_QRS"))
             return none, none, not_evaluable("1", none.reason)
         high, low = float(self.qrs.max()), float(self.qrs.min())
         return measured(high - low, "mV"), measured(high + low, "mV"), measured(notches(self.qrs), "1")
@@ -130,25 +131,25 @@ class _Lead:
         """From this lead's own onset to its own offset, in ms."""
         onset, offset = self._ends(self.beat.qrs)
         if not math.isfinite(offset - onset):
-            return absent("ms", "no QRS complex in this lead")
+            return absent("ms", why("NO_QRS_IN_LEAD"))
         return measured((offset - onset) / self.rate * 1000, "ms")
 
     def r_peak_time(self) -> Measurement:
         """From the lead's own QRS onset (the fused one where it has none) to its last R peak, in ms."""
         last = self.shape.r_prime or self.shape.r
         if last is None:
-            return absent("ms", "no R wave in this lead")
+            return absent("ms", why("NO_WAVE", wave="R"))
         own = float(self.beat.qrs.onset[self.row, 0])
         onset = own if math.isfinite(own) else self.qrs_onset
         return measured(max(0.0, self.qrs_onset + last.peak - onset) / self.rate * 1000, "ms")
 
 
 def _amplitude(wave: Deflection | None, name: str) -> Measurement:
-    return absent("mV", f"no {name} wave in this lead") if wave is None else measured(wave.amplitude, "mV")
+    return absent("mV", why("NO_WAVE", wave=name)) if wave is None else measured(wave.amplitude, "mV")
 
 
 def _duration(wave: Deflection | None, name: str) -> Measurement:
-    return absent("ms", f"no {name} wave in this lead") if wave is None else measured(wave.duration, "ms")
+    return absent("ms", why("NO_WAVE", wave=name)) if wave is None else measured(wave.duration, "ms")
 
 
 def _measured_lead(name: str, beat: MedianBeat, row: int, rate: float, p_waves: Measurement) -> LeadMeasurements:
@@ -191,7 +192,7 @@ def _measured_lead(name: str, beat: MedianBeat, row: int, rate: float, p_waves: 
     )
 
 
-def _unmeasured_lead(name: str, reason: str) -> LeadMeasurements:
+def _unmeasured_lead(name: str, reason: Reason) -> LeadMeasurements:
     units = {"qs": "1", "r_notches": "1", "st_slope": "mV/s", "r_peak_time": "ms"}
     values = {
         field.name: not_evaluable(units.get(field.name, "ms" if field.name.endswith("_duration") else "mV"), reason)
@@ -210,11 +211,11 @@ def lead_measurements(d: Delineation, rows: Mapping[str, int], p_waves: Measurem
     for name in STANDARD_LEADS:
         row = rows.get(name)
         if row is None:
-            measurements[name] = _unmeasured_lead(name, f"{name} was not recorded")
+            measurements[name] = _unmeasured_lead(name, why("NOT_RECORDED", lead=name))
         elif not d.usable[row]:
-            measurements[name] = _unmeasured_lead(name, f"{name} carries no signal")
+            measurements[name] = _unmeasured_lead(name, why("LEAD_WITHOUT_SIGNAL", lead=name))
         elif d.median is None:
-            measurements[name] = _unmeasured_lead(name, "no beat was found")
+            measurements[name] = _unmeasured_lead(name, why("NO_BEAT"))
         else:
             measurements[name] = _measured_lead(name, d.median, row, d.sampling_rate, p_waves)
     return measurements
@@ -224,22 +225,22 @@ def axis(d: Delineation, rows: Mapping[str, int], wave: str, p_waves: Measuremen
     """Frontal axis of P, QRS or T in degrees (-180, 180]: direction of the wave's mean vector, from leads I and II."""
     missing = [name for name in ("I", "II") if name not in rows or not d.usable[rows[name]]]
     if missing:
-        return not_evaluable("deg", f"needs lead {' and '.join(missing)}")
+        return not_evaluable("deg", why("NEEDS_LEADS", leads=tuple(missing)))
     if d.median is None:
-        return not_evaluable("deg", "no beat was found")
+        return not_evaluable("deg", why("NO_BEAT"))
     if wave == "P" and p_waves.status is not Status.MEASURED:
         return _no_p(p_waves, "deg")
     beat = d.median
     marks = {"P": beat.fused_p, "QRS": beat.fused_qrs, "T": beat.fused_t}[wave]
     one, two = (_stretch(beat.millivolts[rows[n]], float(marks.onset[0]), float(marks.offset[0])) for n in ("I", "II"))
     if len(one) < 3:
-        return absent("deg", f"no {wave} wave in most beats")
+        return absent("deg", why("NO_WAVE_IN_MOST", wave=wave))
     if wave == "P":
         one, two = (_from_line(y, float(y[0]), float(y[-1])) for y in (one, two))
     x = float(one.mean())
     y = (float(two.mean()) - x / 2) * 2 / math.sqrt(3)  # aVF = II - I / 2, and Goldberger's leads are √3 / 2 as long
     if math.hypot(x, y) < _LEAST_VECTOR[wave]:
-        return not_evaluable("deg", "the forces cancel out: no direction")
+        return not_evaluable("deg", why("NO_DIRECTION"))
     return measured(math.degrees(math.atan2(y, x)), "deg")
 
 
@@ -270,19 +271,19 @@ def p_terminal_force(d: Delineation, rows: Mapping[str, int], p_waves: Measureme
     """Depth times duration of the negative end of the P wave in V1 (Morris 1964), mV.ms; ABSENT without one."""
     row = rows.get("V1")
     if row is None or not d.usable[row]:
-        return not_evaluable("mV.ms", "needs lead V1")
+        return not_evaluable("mV.ms", why("NEEDS_LEADS", leads=("V1",)))
     if d.median is None:
-        return not_evaluable("mV.ms", "no beat was found")
+        return not_evaluable("mV.ms", why("NO_BEAT"))
     if p_waves.status is not Status.MEASURED:
         return _no_p(p_waves, "mV.ms")
     onset, offset = float(d.median.fused_p.onset[0]), float(d.median.fused_p.offset[0])
     y = _stretch(d.median.millivolts[row], onset, offset)
     if len(y) < 3:
-        return absent("mV.ms", "no P wave in most beats")
+        return absent("mV.ms", why("NO_WAVE_IN_MOST", wave="P"))
     away = _from_line(y, float(y[0]), float(y[-1]))
     negative = np.flatnonzero(away < -_LEAST_TERMINAL)
     if not len(negative) or negative[-1] < len(away) / 2:
-        return absent("mV.ms", "the P wave in V1 has no negative end")
+        return absent("mV.ms", why("NO_NEGATIVE_END"))
     first = int(np.flatnonzero(away[: negative[-1]] >= 0)[-1]) + 1  # the line starts on the wave: there is one
     end = away[first:]
     return measured(-float(end.min()) * len(end) / d.sampling_rate * 1000, "mV.ms")

@@ -725,6 +725,8 @@ class Measurement(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    REASON_PT_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Stable key such as "qt_interval"."""
     loinc: _builtins.str
@@ -738,7 +740,11 @@ class Measurement(_message.Message):
     status: Global___MeasurementStatus.ValueType
     """Whether it could be made."""
     reason: _builtins.str
-    """Why not, in words; empty when measured."""
+    """Why not, in English; empty when measured."""
+    reason_code: _builtins.str
+    """Stable code of the reason, such as "HIDDEN_P"."""
+    reason_pt: _builtins.str
+    """Why not, in Brazilian Portuguese."""
     def __init__(
         self,
         *,
@@ -749,10 +755,12 @@ class Measurement(_message.Message):
         unit: _builtins.str = ...,
         status: Global___MeasurementStatus.ValueType = ...,
         reason: _builtins.str = ...,
+        reason_code: _builtins.str = ...,
+        reason_pt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "key", b"key", "lead", b"lead", "loinc", b"loinc", "reason", b"reason", "status", b"status", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "key", b"key", "lead", b"lead", "loinc", b"loinc", "reason", b"reason", "reason_code", b"reason_code", "reason_pt", b"reason_pt", "status", b"status", "unit", b"unit", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015

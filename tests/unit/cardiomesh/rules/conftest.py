@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cardiomesh.ecg.measurements import Measurement
+from cardiomesh.ecg.reasons import Reason
 from cardiomesh.ecg.recording import Patient, Recording
 from cardiomesh.ecg.values import absent, measured, not_evaluable
 from cardiomesh.rules import Facts, RuleBook, load_rules
@@ -57,9 +58,9 @@ def changed(normal: Values) -> Changed:
             key, _, lead = name.partition(" ")
             unit = values[key, lead].unit
             if value == ABSENT:
-                values[key, lead] = absent(unit, "not there")
+                values[key, lead] = absent(unit, Reason("GONE", "not there", "não há"))
             elif value == UNKNOWN:
-                values[key, lead] = not_evaluable(unit, "nobody can tell")
+                values[key, lead] = not_evaluable(unit, Reason("UNKNOWN", "nobody can tell", "não se sabe"))
             else:
                 values[key, lead] = measured(float(value), unit)
         return Facts(values, patient)

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cardiomesh.ecg.reasons import Reason
 from cardiomesh.ecg.recording import Patient, Recording
 from cardiomesh.rules import Facts, RuleBook, State, evaluate
 from cardiomesh.rules.trace import Outcome
 from tests.unit.cardiomesh.rules.conftest import ABSENT, MAN, UNKNOWN, Changed, values_of
 
+FLAT = Reason("FLAT", "flat", "linha plana")
 MET, NOT_MET, OPEN = State.MET, State.NOT_MET, State.NOT_EVALUABLE
 #: Atrial fibrillation as the delineation reports it: no P wave, so no PR interval.
 FIBRILLATION = {
@@ -98,7 +100,7 @@ def test_fibrillation_has_no_pr_interval_to_judge(book: RuleBook, changed: Chang
     reason = found["av_block_first_degree"].reason
     assert reason is not None
     assert "PR" in reason.en
-    assert reason.pt == "intervalo PR: ausente"
+    assert reason.pt == "intervalo PR: não há"
     flutter = states(book, changed({**FIBRILLATION, "rhythm.flutter_rate": 290}))
     assert flutter["atrial_fibrillation"].state is NOT_MET
     assert flutter["atrial_flutter"].state is MET
@@ -210,13 +212,13 @@ def test_no_signal_at_all_meets_nothing(book: RuleBook, recording: Recording) ->
 def test_an_unfit_lead_is_kept_from_the_rules(book: RuleBook, changed: Changed) -> None:
     facts = changed({"lead.j II": 0.15, "lead.j aVF": 0.12})
     assert states(book, facts)["st_elevation"].state is MET
-    unfit = replace(facts, unfit={"aVF": "contact loss"})
+    unfit = replace(facts, unfit={"aVF": FLAT})
     assert states(book, unfit)["st_elevation"].state is OPEN
     # Also where the key does not name the lead.
     high = changed({"voltages.s_v1": 2.0, "voltages.r_v5": 1.6})
     assert states(book, high)["lvh_sokolow_lyon"].state is MET
-    assert states(book, replace(high, unfit={"V1": "flat"}))["lvh_sokolow_lyon"].state is OPEN
-    assert states(book, replace(high, unfit={"II": "flat"}))["axis_left"].state is OPEN
+    assert states(book, replace(high, unfit={"V1": FLAT}))["lvh_sokolow_lyon"].state is OPEN
+    assert states(book, replace(high, unfit={"II": FLAT}))["axis_left"].state is OPEN
 
 
 def test_another_unit_is_not_guessed(book: RuleBook, changed: Changed) -> None:

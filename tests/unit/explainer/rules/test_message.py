@@ -30,7 +30,14 @@ def request_of(facts: Facts, findings: Sequence[types_pb2.Finding] = ()) -> expl
         patient=types_pb2.Patient(age_years=facts.patient.age_years, sex=types_pb2.SEX_MALE),
         measurements=[
             types_pb2.Measurement(
-                key=key, lead=lead, value=m.value, unit=m.unit, status=STATUSES[m.status], reason=m.reason
+                key=key,
+                lead=lead,
+                value=m.value,
+                unit=m.unit,
+                status=STATUSES[m.status],
+                reason=m.reason.en,
+                reason_code=m.reason.code,
+                reason_pt=m.reason.pt,
             )
             for (key, lead), m in facts.measurements.items()
         ],
