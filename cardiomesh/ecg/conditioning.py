@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
+from cardiomesh.ecg.tensor import MODEL_RATE_HZ, WINDOW_SAMPLES, WINDOW_SECONDS
+
 __all__ = [
     "MODEL_RATE_HZ",
     "PASS_BAND_HZ",
@@ -26,9 +28,6 @@ __all__ = [
 ]
 
 PREPROCESSING_VERSION: Final = "cm1-100hz-0.5-40hz-mv"
-MODEL_RATE_HZ: Final = 100
-WINDOW_SECONDS: Final = 10.0
-WINDOW_SAMPLES: Final = 1000
 #: Monitoring band (AHA 2007, Kligfield et al., part I): slow drift below and muscle and mains above are removed.
 PASS_BAND_HZ: Final = (0.5, 40.0)
 _FILTER_ORDER: Final = 2

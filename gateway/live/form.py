@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
-from cardiomesh.ecg.conditioning import WINDOW_SECONDS
+from cardiomesh.ecg.tensor import WINDOW_SECONDS
 from cardiomesh.errors import FieldViolation, InvalidRequest
 from gateway.live.alarms import AlarmRules
 
