@@ -27,6 +27,7 @@ from gateway.findings import findings
 from gateway.flights import Flights
 from gateway.idempotency import claim_of
 from gateway.inference import Inference
+from gateway.leads import Leads
 from gateway.recent import Recent
 from gateway.recordings import checked, digest_of
 from gateway.routing import Choice, ModelFailed, Router, Trials, Wanted
@@ -82,6 +83,7 @@ class Analysis:
         self._inference = inference
         self._admission = admission
         self._flights: Flights[Answer] = Flights()
+        self._leads = Leads()
         self._preprocessor = preprocessor
         prepare = preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).Prepare
         self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(prepare)
@@ -161,16 +163,20 @@ class Analysis:
         """The cache is asked before each step and told afterwards."""
         card = choice.model.card
         async with self._turn(recording, wish, card) as turn:
-            prepared = None
+            prepared, earlier = None, None
+            lead = f"{prepared_key}:{card.digest}:{wish.setting}"
+            expected = self._leads.get(lead)
             if not wish.signal:  # signals are not kept
                 with watch.hop("cache"):
-                    prepared = await self._cache.get(prepared_key, Prepared)
+                    prepared, earlier = await self._cache.get_both(prepared_key, Prepared, expected, Answer)
             if prepared is None or (wish.subject and not prepared.HasField("fingerprint")):
                 await turn.begin()
                 prepared = await self._prepared(recording, wish, card, watch)
             result_key = self._result_key(prepared, wish, card)
-            with watch.hop("cache"):
-                earlier = await self._cache.get(result_key, Answer)
+            if result_key != expected or earlier is None:
+                self._leads.put(lead, result_key)
+                with watch.hop("cache"):
+                    earlier = await self._cache.get(result_key, Answer)
             if earlier is None and not prepared.tensor:  # the preparation was remembered, the result was not
                 await turn.begin()
                 prepared = await self._prepared(recording, wish, card, watch)

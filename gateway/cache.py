@@ -36,6 +36,7 @@ __all__ = ["CacheKey", "ResultCache", "cache_key"]
 
 log = logging.getLogger("cardiomesh.cache")
 M = TypeVar("M", bound=Message)
+N = TypeVar("N", bound=Message)
 CacheKey = str
 _DIGEST_BYTES: Final = 16
 _FORMAT: Final = "cm2"
@@ -57,7 +58,9 @@ def _seal(key: CacheKey, message: Message) -> bytes:
     return _digest(key, payload) + payload
 
 
-def _unseal(key: CacheKey, value: bytes, kind: type[M]) -> M | None:
+def _unseal(key: CacheKey, value: object, kind: type[M]) -> M | None:
+    if not isinstance(value, bytes):
+        return None
     digest, payload = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
     if _digest(key, payload) != digest:
         return None
@@ -96,37 +99,47 @@ class ResultCache:
 
     async def get(self, key: CacheKey, kind: type[M]) -> M | None:
         """The entry, or None when there is none that can be trusted."""
+        return (await self.get_both(key, kind, None, kind))[0]
+
+    async def get_both(
+        self, first: CacheKey, kind: type[M], second: CacheKey | None, second_kind: type[N]
+    ) -> tuple[M | None, N | None]:
+        """Two entries in one round trip; ``second`` may be none."""
+        keys = [first] if second is None else [first, second]
         if self._redis is None or not self._breaker.allows():
-            self._telemetry.count("cache_lookups", {"cardiomesh.cache": "unavailable"})
-            return None
+            self._counted("unavailable", len(keys))
+            return None, None
         with self._telemetry.span("cache.lookup", {}) as span:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    value = await self._redis.get(key)
-            except ResponseError:  # it is there, and has something else at this key
+                    values = await self._redis.mget(keys)
+            except ResponseError:  # it is there, and does not want to
                 self._breaker.succeeded()
-                found, outcome = None, "miss"
+                values = [None] * len(keys)
             except (RedisError, OSError, TimeoutError) as error:
                 self._lost(error)
-                outcome = "unavailable"
-                found = None
-            else:
-                self._breaker.succeeded()
-                found = _unseal(key, value, kind) if isinstance(value, bytes) else None
-                outcome = "miss" if found is None else "hit"
-            self._telemetry.describe(span, {"cardiomesh.cache": outcome})
-            self._telemetry.count("cache_lookups", {"cardiomesh.cache": outcome})
-        return found
+                self._counted("unavailable", len(keys))
+                self._telemetry.describe(span, {"cardiomesh.cache": "unavailable"})
+                return None, None
+            self._breaker.succeeded()
+            found = _unseal(first, values[0], kind)
+            self._telemetry.describe(span, {"cardiomesh.cache": "miss" if found is None else "hit"})
+            self._counted("miss" if found is None else "hit")
+            if second is None:
+                return found, None
+            other = _unseal(second, values[1], second_kind)
+            self._counted("miss" if other is None else "hit")
+            return found, other
+
+    def _counted(self, outcome: str, times: int = 1) -> None:
+        self._telemetry.count("cache_lookups", {"cardiomesh.cache": outcome}, times)
 
     async def get_all(self, keys: Sequence[CacheKey], kind: type[M]) -> list[M | None] | None:
         """Several entries in one round trip; None where Redis is away."""
         values = await self._round_trip(lambda pipeline: [pipeline.get(key) for key in keys])
         if values is None:
             return None
-        return [
-            _unseal(key, value, kind) if isinstance(value, bytes) else None
-            for key, value in zip(keys, values, strict=True)
-        ]
+        return [_unseal(key, value, kind) for key, value in zip(keys, values, strict=True)]
 
     async def indexed(self, keys: Sequence[CacheKey]) -> list[list[str]] | None:
         """The names under each key of an index, the oldest first; None where Redis is away."""

@@ -43,6 +43,16 @@ async def test_what_was_put_is_found_and_expires(url: str) -> None:
         assert 0 < await redis.ttl(key) <= 60
 
 
+async def test_two_entries_are_found_each_on_its_own(url: str) -> None:
+    there, missing = cache_key("t", "result", "there"), cache_key("t", "result", "missing")
+    kind = gateway_pb2.AnalyzeResponse
+    async with cache_at(url) as cache:
+        await cache.put({there: ANSWER})
+        assert await cache.get_both(there, kind, missing, kind) == (ANSWER, None)
+        assert await cache.get_both(missing, kind, there, kind) == (None, ANSWER)
+        assert await cache.get_both(there, kind, None, kind) == (ANSWER, None)
+
+
 def test_tenants_and_kinds_never_share_a_key() -> None:
     keys = {cache_key(t, k, "same") for t in ("a", "b") for k in ("result", "prep", "id")}
     assert len(keys) == 6
