@@ -37,6 +37,7 @@ from cardiomesh.client._explanation import (
     SegmentShare,
 )
 from cardiomesh.client._live import LiveAlarm, LiveEnd, LivePart, LiveSkipped, LiveStarted, LiveWindow
+from cardiomesh.client._live_start import LiveArguments
 from cardiomesh.client._long import (
     Extreme,
     FindingBurden,
@@ -62,7 +63,7 @@ from cardiomesh.client._results import (
     Timing,
 )
 from cardiomesh.client._rules import Criterion, FindingAgreement, ReportLine, Rule, RuleEvaluation, Words
-from cardiomesh.client._stream import AsyncLiveStream, LiveArguments, LiveStream
+from cardiomesh.client._stream import AsyncLiveStream, LiveStream
 from cardiomesh.rpc.channel import TlsFiles
 
 __all__ = [

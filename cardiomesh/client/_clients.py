@@ -15,6 +15,7 @@ from cardiomesh.client._batch import BatchItem, answers, answers_async
 from cardiomesh.client._credentials import Credential, authorization
 from cardiomesh.client._decision import Setting, setting_value
 from cardiomesh.client._explanation import Explanation, explanation_of, method_of
+from cardiomesh.client._live_start import LiveArguments, live_outbox
 from cardiomesh.client._long import LongPart, long_parts, long_parts_async
 from cardiomesh.client._overload import Patience, Priority, priority_metadata
 from cardiomesh.client._requests import FileLike, RecordingArguments, recording_of
@@ -24,7 +25,7 @@ from cardiomesh.client._results import (
     analysis_of,
     models_of,
 )
-from cardiomesh.client._stream import AsyncLiveStream, LiveArguments, LiveStream, live_outbox
+from cardiomesh.client._stream import AsyncLiveStream, LiveStream
 from cardiomesh.client._tracing import traced
 from cardiomesh.rpc.channel import TlsFiles, dial, dial_sync
 from cardiomesh.rpc.status import error_from_rpc

@@ -25,6 +25,8 @@ Outcome: TypeAlias = "gateway_pb2.AnalyzeResponse | types_pb2.ItemError"
 Why: TypeAlias = "gateway_pb2.EndReason.ValueType | CardioMeshError"
 #: Answers of one stream that are in work or wait to be taken.
 _MOST_ANSWERS: Final = 8
+#: A source that was away for longer is another recording.
+_LONGEST_GAP_S: Final = 86_400.0
 
 
 @dataclass(slots=True)
@@ -143,8 +145,10 @@ class LiveStream:
             await self._stop(error)
 
     async def _take_in(self, first: int, block: Block) -> None:
-        if not 0 <= first < 2**53:
-            raise InvalidRequest.field("chunk.first_sample", f"is {first}", "OUT_OF_RANGE")
+        if not 0 <= first <= self._windows.end + _LONGEST_GAP_S * self._form.rate:
+            raise InvalidRequest.field(
+                "chunk.first_sample", f"is {first}, after {self._windows.end} samples; start anew", "OUT_OF_RANGE"
+            )
         known = min(max(0, self._windows.end - first), block.shape[1])
         self.duplicates += known
         block, first = block[:, known:], first + known

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh.client._live_start import live_outbox
 from cardiomesh.client._outbox import Outbox
-from cardiomesh.client._stream import live_outbox
 from cardiomesh.errors import InvalidRequest
 
 LEADS = ("I", "II", "V1")

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.chassis.deadline import Budget, enter_budget
+from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.ecg.leads import STANDARD_LEADS
+from cardiomesh.errors import FieldViolation, NotFound, UnfitRecording
+from gateway.door import Call, _call
+from gateway.identity import Caller, Role
+from gateway.live import LiveLimits, LiveStreams, TokenMint
 from gateway.live.form import Form
 from gateway.live.stream import LiveStream, Outcome, Skipped, Windowed
 from gateway.live.windows import Settled
 
-__all__ = ["RATE", "answer_naming", "chunk", "chunks", "form", "hash_of", "numbers", "start", "stream"]
+__all__ = [
+    "RATE",
+    "Analysis",
+    "Card",
+    "Model",
+    "answer_naming",
+    "as_tenant",
+    "chunk",
+    "chunks",
+    "desk",
+    "form",
+    "hash_of",
+    "hashes",
+    "numbers",
+    "start",
+    "stream",
+]
 
 RATE = 10
 Counts = npt.NDArray[np.int16]
@@ -88,3 +112,56 @@ def hashes(items: Sequence[Windowed | Skipped]) -> dict[int, str]:
         for item in items
         if isinstance(item, Windowed) and isinstance(item.outcome, gateway_pb2.AnalyzeResponse)
     }
+
+
+LIMITS = LiveLimits(streams=3, tenant_streams=2, windows_at_once=1, behind_s=20, idle_s=30, window_s=5)
+MINT = TokenMint(b"k" * 32, 900)
+
+
+@dataclass
+class Card:
+    name: str = "hybrid_mobile"
+    version: int = 3
+    digest: str = "ab"
+
+
+class Model:
+    card = Card()
+
+
+def resolve(name: str, version: int) -> Any:
+    if name not in ("", "hybrid_mobile"):
+        raise NotFound(f"no model {name!r} is served")
+    return Model()
+
+
+class Analysis:
+    """Refuses silence as the preprocessor does, and otherwise names what it was given."""
+
+    def __init__(self, answer: Callable[[gateway_pb2.AnalyzeRequest], Awaitable[Any]] | None = None) -> None:
+        self.requests: list[gateway_pb2.AnalyzeRequest] = []
+        self._answer = answer
+
+    async def analyze(self, request: gateway_pb2.AnalyzeRequest) -> gateway_pb2.AnalyzeResponse:
+        if not any(request.recording.signal.samples):
+            wrong = [FieldViolation("recording.amplitude", "nothing was recorded", "NO_SIGNAL")]
+            if request.recording.signal.unit != "uV":
+                wrong = [FieldViolation("recording.signal.unit", "not a unit of voltage", "UNKNOWN_UNIT")]
+            raise UnfitRecording("refused", wrong)
+        self.requests.append(request)
+        if self._answer is not None:
+            await self._answer(request)
+        return cast("gateway_pb2.AnalyzeResponse", await answer_naming(request.recording))
+
+
+def as_tenant(tenant: str) -> None:
+    """As the door leaves a call of this tenant."""
+    enter_budget(Budget.of(60))
+    _call.set(Call(Caller("someone", tenant, frozenset(Role), "api_key"), "/x/AnalyzeStream", None))
+
+
+def desk(analysis: Analysis | None = None, **changes: Any) -> LiveStreams:
+    telemetry = Telemetry("test")
+    made = LiveStreams(analysis or Analysis(), resolve, MINT, telemetry, replace(LIMITS, **changes))  # type: ignore[arg-type]
+    telemetry.close()
+    return made

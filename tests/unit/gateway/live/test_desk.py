@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
-from cardiomesh.chassis.deadline import Budget, enter_budget
-from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import (
     DeadlineExceeded,
     FieldViolation,
@@ -22,69 +19,27 @@ from cardiomesh.errors import (
     Unavailable,
     UnfitRecording,
 )
-from gateway.door import Call, _call
-from gateway.identity import Caller, Role
-from gateway.live import LiveLimits, LiveStreams, TokenMint
-from tests.unit.gateway.live.harness import RATE, answer_naming, chunks, hash_of, numbers, start
+from tests.unit.gateway.live.harness import (
+    RATE,
+    Analysis,
+    Card,
+    Model,
+    as_tenant,
+    chunks,
+    desk,
+    hash_of,
+    numbers,
+    start,
+)
 
 Request = gateway_pb2.AnalyzeStreamRequest
 Part = gateway_pb2.AnalyzeStreamResponse
-LIMITS = LiveLimits(streams=3, tenant_streams=2, windows_at_once=1, behind_s=20, idle_s=30, window_s=5)
-MINT = TokenMint(b"k" * 32, 900)
-
-
-@dataclass
-class Card:
-    name: str = "hybrid_mobile"
-    version: int = 3
-    digest: str = "ab"
-
-
-class Model:
-    card = Card()
-
-
-def resolve(name: str, version: int) -> Any:
-    if name not in ("", "hybrid_mobile"):
-        raise NotFound(f"no model {name!r} is served")
-    return Model()
-
-
-class Analysis:
-    """Refuses silence as the preprocessor does, and otherwise names what it was given."""
-
-    def __init__(self, answer: Callable[[gateway_pb2.AnalyzeRequest], Awaitable[Any]] | None = None) -> None:
-        self.requests: list[gateway_pb2.AnalyzeRequest] = []
-        self._answer = answer
-
-    async def analyze(self, request: gateway_pb2.AnalyzeRequest) -> gateway_pb2.AnalyzeResponse:
-        if not any(request.recording.signal.samples):
-            wrong = [FieldViolation("recording.amplitude", "nothing was recorded", "NO_SIGNAL")]
-            if request.recording.signal.unit != "uV":
-                wrong = [FieldViolation("recording.signal.unit", "not a unit of voltage", "UNKNOWN_UNIT")]
-            raise UnfitRecording("refused", wrong)
-        self.requests.append(request)
-        if self._answer is not None:
-            await self._answer(request)
-        return cast("gateway_pb2.AnalyzeResponse", await answer_naming(request.recording))
 
 
 @pytest.fixture(autouse=True)
 def call() -> None:
     """As the door leaves it."""
-    enter_budget(Budget.of(60))
     as_tenant("north")
-
-
-def as_tenant(tenant: str) -> None:
-    _call.set(Call(Caller("someone", tenant, frozenset(Role), "api_key"), "/x/AnalyzeStream", None))
-
-
-def desk(analysis: Analysis | None = None, **changes: Any) -> LiveStreams:
-    telemetry = Telemetry("test")
-    made = LiveStreams(analysis or Analysis(), resolve, MINT, telemetry, replace(LIMITS, **changes))  # type: ignore[arg-type]
-    telemetry.close()
-    return made
 
 
 X = numbers(300) + 1
