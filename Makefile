@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision bench-near-duplicates upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-version-switch bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision bench-near-duplicates upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench-gateway: $(VENV)/.demo ## What the gateway costs, beside Triton alone and 
 
 bench-gateway-cost: $(VENV)/.demo ## What each part of the gateway costs a call, in CPU.
 	@$(BIN)/python -m benchmarks.gateway_cost
+
+bench-version-switch: $(VENV)/.demo ## Load, try, promote, roll back and unload a version under load; nobody may notice.
+	@$(BIN)/python -m benchmarks.version_switch
 
 # Upgrades are rehearsed from the newest commit of the release before this one.
 PREVIOUS_RELEASE ?= 0d1c2e0

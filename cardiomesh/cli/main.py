@@ -17,8 +17,10 @@ import typer
 from rich.console import Console
 
 from cardiomesh.cli import archive, live, show, tape
+from cardiomesh.cli.connection import GatewayOption, JsonOption, connect
+from cardiomesh.cli.models import models
 from cardiomesh.cli.watch import watch as keep_watch
-from cardiomesh.client import API_KEY_VARIABLE, DEFAULT_TIMEOUT_S, METHODS, Client, Explanation, Setting, TlsFiles
+from cardiomesh.client import METHODS, Explanation, InferenceMode, Setting
 from cardiomesh.errors import (
     CardioMeshError,
     DeadlineExceeded,
@@ -35,9 +37,7 @@ from cardiomesh.local import (
     Restart,
     Step,
     default_runtime_dir,
-    development_key,
     down,
-    mesh_directory,
     progress_table,
     status,
 )
@@ -47,7 +47,6 @@ __all__ = ["app", "main"]
 
 BAD_INPUT: Final = 2
 UNAVAILABLE: Final = 3
-_DEFAULT_GATEWAY: Final = "127.0.0.1:50051"
 
 app = typer.Typer(
     help="Serve and read 12-lead ECG models.",
@@ -57,35 +56,9 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
+app.add_typer(models, name="models")
 
-GatewayOption = Annotated[
-    str,
-    typer.Option(
-        envvar="CARDIOMESH_GATEWAY",
-        help="host:port of the gateway; default: the embedded mesh if one runs here.",
-        show_default=False,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 RepositoryOption = Annotated[Path, typer.Option(help="Model repository that Triton serves.")]
-
-
-def _tls() -> TlsFiles | None:
-    """TLS from CARDIOMESH_TLS_CA, and _CERTIFICATE with _KEY where the gateway asks its callers for one."""
-    ca, certificate, key = (os.environ.get(f"CARDIOMESH_TLS_{name}") for name in ("CA", "CERTIFICATE", "KEY"))
-    if not ca:
-        return None
-    return TlsFiles(Path(ca), Path(certificate) if certificate else None, Path(key) if key else None)
-
-
-def _connect(given: str, timeout: float = DEFAULT_TIMEOUT_S) -> Client:
-    """A client of the gateway that was named, or of the embedded mesh with its development key."""
-    if given:
-        return Client(given, tls=_tls(), timeout=timeout)
-    here = status().addresses.get("gateway", "")
-    # An empty key leaves the choice to the environment, as for any other gateway.
-    key = os.environ.get(API_KEY_VARIABLE) or (development_key(mesh_directory()) if here else "")
-    return Client(here or _DEFAULT_GATEWAY, credential=key or None, timeout=timeout)
 
 
 @app.command()
@@ -104,19 +77,27 @@ def analyze(
     setting: Annotated[
         str, typer.Option(help="Where the patient is seen: emergency, inpatient or ambulatory; moves thresholds.")
     ] = "",
+    mode: Annotated[
+        str, typer.Option(help="auto, fast or accurate: what matters more, where no model is named.")
+    ] = "auto",
+    allow_fallback: Annotated[
+        bool, typer.Option("--allow-fallback", help="Another model may answer when the named one is away.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the 12-lead sheet here (.png, .svg or .pdf).")] = None,
     language: Annotated[Language, typer.Option(help="Language of tables and sheet.")] = "en",
     gateway: GatewayOption = "",
     timeout: Annotated[float, typer.Option(help="Deadline of each call, in seconds.")] = 30.0,
 ) -> None:
     """Analyse one ECG file."""
-    with _connect(gateway, timeout) as client:
+    with connect(gateway, timeout) as client:
         result = client.analyze(
             file=file,
             model=model,
             measure=measure or plot is not None,
             include_signal=plot is not None,
             setting=cast("Setting", setting),
+            inference_mode=cast("InferenceMode", mode),
+            allow_fallback=allow_fallback,
         )
         # The very version that answered is asked why, also when a newer one was published meanwhile.
         name, version = result.model.name, result.model.version
@@ -149,7 +130,7 @@ def analyze_batch(
 ) -> None:
     """Analyse an archive: one JSON line per file, in the order they are ready. One bad file never stops the rest."""
     files = archive.recordings_in(paths)
-    with _connect(gateway) as client, archive.opened(to) as (done, lines):
+    with connect(gateway) as client, archive.opened(to) as (done, lines):
         tally = archive.analyze_archive(client, files, lines, err, done=done, model=model, measure=measure)
     if tally.failed or tally.refused:
         raise typer.Exit(UNAVAILABLE if tally.failed else BAD_INPUT)
@@ -165,7 +146,7 @@ def analyze_long(
     gateway: GatewayOption = "",
 ) -> None:
     """Analyse a long recording, such as a day's Holter tape, window by window."""
-    with _connect(gateway) as client:
+    with connect(gateway) as client:
         parts = client.analyze_long(file, model=model, stride=stride)
         if as_json:
             tape.write_long(parts, sys.stdout)
@@ -187,7 +168,7 @@ def monitor(
     gateway: GatewayOption = "",
 ) -> None:
     """Replay a recording as live leads, or take leads as they come: an answer to ten seconds every few seconds."""
-    with _connect(gateway) as client:
+    with connect(gateway) as client:
         if file == "-":
             source = live.from_lines(sys.stdin, rate)
         else:
@@ -204,17 +185,6 @@ def monitor(
             live.write_live(parts, sys.stdout)
         else:
             live.show_live(parts, out, language)
-
-
-@app.command()
-def models(as_json: JsonOption = False, gateway: GatewayOption = "") -> None:
-    """List the models that can answer."""
-    with _connect(gateway) as client:
-        served = client.models()
-    if as_json:
-        print(json.dumps({"models": [show.model_dict(info) for info in served]}, ensure_ascii=False))
-    else:
-        show.models(out, served)
 
 
 @app.command()
@@ -277,7 +247,7 @@ def watch(
     """Send a known ECG through the whole path; exit 3 when something is not well. Knocks as a clinician does."""
     alarms = Alarms(Webhook(webhook), after=1 if interval is None else 2) if webhook else None
     well = keep_watch(
-        lambda: _connect(gateway, timeout),
+        lambda: connect(gateway, timeout),
         Baseline(baseline),
         alarms,
         out,

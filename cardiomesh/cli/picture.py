@@ -9,6 +9,7 @@ from cardiomesh import report
 from cardiomesh.cards import Urgency
 from cardiomesh.cli.picture_methods import METHOD_NAMES, methods_panel
 from cardiomesh.cli.picture_rules import rules_panel
+from cardiomesh.cli.show_routing import routing_words
 from cardiomesh.client import Analysis, Explanation
 from cardiomesh.errors import InvalidRequest
 from cardiomesh.language import Language, quality_reason
@@ -67,6 +68,7 @@ def draw(path: Path, title: str, result: Analysis, why: Explanation, language: L
         rules=_rules(why, result, language),
         methods=methods_panel(why, _explained(why), language),
         from_cache=result.from_cache,
+        footnotes=(routing_words(result.routing, language),) if result.routing else (),
         language=language,
     )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cardiomesh.cli.show_reasons import bar, reasons
+from cardiomesh.cli.show_routing import routing_words
 from cardiomesh.client import Analysis, Explanation, ModelInfo, RuleEvaluation
 from cardiomesh.language import Language, quality_reason
 from cardiomesh.local import Addresses, MeshStatus
@@ -134,6 +135,9 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
     reasons += [quality_reason(r.code, r.message, language) for r in result.quality.reasons]
     facts.add_row(words["quality"], f"{result.quality.grade} ({result.quality.score:.2f}) " + "; ".join(reasons[:4]))
     facts.add_row(words["model"], f"{result.model.name} v{result.model.version} · {result.preprocessing_version}")
+    if result.routing is not None:
+        style = "bold red" if result.routing.reason == "fallback" else ""
+        facts.add_row("", Text(routing_words(result.routing, language), style=style))
     for key, label in _MEASURED[language].items():
         for found in result.measurements:
             if found.key == key:

@@ -11,6 +11,15 @@
 Errors are those of ``cardiomesh.errors``, as the mesh raised them.
 """
 
+from cardiomesh.client._admin import (
+    Comparison,
+    ModelAdmin,
+    RollbackTest,
+    Route,
+    StatementComparison,
+    Target,
+    Trial,
+)
 from cardiomesh.client._batch import BatchItem
 from cardiomesh.client._clients import DEFAULT_TIMEOUT_S, AsyncClient, Client
 from cardiomesh.client._credentials import API_KEY_VARIABLE, Credential
@@ -54,7 +63,6 @@ from cardiomesh.client._results import (
     Finding,
     LeadQuality,
     Measurement,
-    Model,
     ModelInfo,
     Quality,
     QualityReason,
@@ -62,6 +70,7 @@ from cardiomesh.client._results import (
     RecordingInfo,
     Timing,
 )
+from cardiomesh.client._routing import MODES, InferenceMode, Model, Routing
 from cardiomesh.client._rules import Criterion, FindingAgreement, ReportLine, Rule, RuleEvaluation, Words
 from cardiomesh.client._stream import AsyncLiveStream, LiveStream
 from cardiomesh.rpc.channel import TlsFiles
@@ -70,6 +79,7 @@ __all__ = [
     "API_KEY_VARIABLE",
     "DEFAULT_TIMEOUT_S",
     "METHODS",
+    "MODES",
     "SETTINGS",
     "Analysis",
     "AsyncClient",
@@ -77,6 +87,7 @@ __all__ = [
     "Attribution",
     "BatchItem",
     "Client",
+    "Comparison",
     "Counterfactual",
     "Credential",
     "Criterion",
@@ -88,6 +99,7 @@ __all__ = [
     "Finding",
     "FindingAgreement",
     "FindingBurden",
+    "InferenceMode",
     "LeadQuality",
     "Lime",
     "LimeFeature",
@@ -106,6 +118,7 @@ __all__ = [
     "Measurement",
     "Missing",
     "Model",
+    "ModelAdmin",
     "ModelInfo",
     "MovedMeasurement",
     "NearDuplicate",
@@ -119,13 +132,19 @@ __all__ = [
     "RecordingInfo",
     "RefusalCount",
     "ReportLine",
+    "RollbackTest",
+    "Route",
+    "Routing",
     "Rule",
     "RuleEvaluation",
     "SegmentShare",
     "Setting",
+    "StatementComparison",
+    "Target",
     "ThresholdShift",
     "Timing",
     "TlsFiles",
+    "Trial",
     "Words",
     "read_file",
 ]

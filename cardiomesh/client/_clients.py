@@ -25,6 +25,7 @@ from cardiomesh.client._results import (
     analysis_of,
     models_of,
 )
+from cardiomesh.client._routing import InferenceMode, mode_value
 from cardiomesh.client._stream import AsyncLiveStream, LiveStream
 from cardiomesh.client._tracing import traced
 from cardiomesh.rpc.channel import TlsFiles, dial, dial_sync
@@ -43,6 +44,8 @@ def _analyze_request(
     include_signal: bool,
     measure: bool,
     setting: Setting,
+    inference_mode: InferenceMode,
+    allow_fallback: bool,
     idempotency_key: str,
     recording: RecordingArguments,
 ) -> gateway_pb2.AnalyzeRequest:
@@ -54,6 +57,8 @@ def _analyze_request(
         include_signal=include_signal,
         measure=measure,
         setting=setting_value(setting),
+        inference_mode=mode_value(inference_mode),
+        allow_fallback=allow_fallback,
         idempotency_key=idempotency_key,
     )
 
@@ -114,6 +119,8 @@ class Client:
         include_signal: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        inference_mode: InferenceMode = "auto",
+        allow_fallback: bool = False,
         priority: Priority | None = None,
         idempotency_key: str = "",
         timeout: float | None = None,
@@ -121,12 +128,22 @@ class Client:
     ) -> Analysis:
         """Analyse one recording: ``signal=`` and ``sampling_rate=``, or ``file=`` (see ``RecordingArguments``).
 
-        Without ``model`` the gateway's default answers. ``setting`` is where the patient is seen. With an
-        ``idempotency_key`` the same request sent again gets the same answer, marked as ``replayed``, and another one
-        raises KeyReused. Raises the errors of ``cardiomesh.errors``.
+        Without ``model`` the gateway's default answers, or the one that ``inference_mode`` stands for, and another
+        where that is away; who names a model allows that with ``allow_fallback``. ``routing`` of the answer says so.
+        ``setting`` is where the patient is seen. With an ``idempotency_key`` the same request sent again gets the same
+        answer, marked as ``replayed``, and another one raises KeyReused. Raises the errors of ``cardiomesh.errors``.
         """
         request = _analyze_request(
-            model, model_version, bypass_cache, include_signal, measure, setting, idempotency_key, recording
+            model,
+            model_version,
+            bypass_cache,
+            include_signal,
+            measure,
+            setting,
+            inference_mode,
+            allow_fallback,
+            idempotency_key,
+            recording,
         )
         return analysis_of(self._call(self._stub.Analyze, request, "Analyze", timeout, priority))
 
@@ -139,6 +156,8 @@ class Client:
         bypass_cache: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        inference_mode: InferenceMode = "auto",
+        allow_fallback: bool = False,
         priority: Priority | None = None,
         timeout: float | None = None,
     ) -> Iterator[BatchItem]:
@@ -155,6 +174,8 @@ class Client:
             bypass_cache=bypass_cache,
             measure=measure,
             setting=setting_value(setting),
+            inference_mode=mode_value(inference_mode),
+            allow_fallback=allow_fallback,
         )
         return answers(self._opener("AnalyzeBatch", timeout, priority), template, recordings)
 
@@ -304,6 +325,8 @@ class AsyncClient:
         include_signal: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        inference_mode: InferenceMode = "auto",
+        allow_fallback: bool = False,
         priority: Priority | None = None,
         idempotency_key: str = "",
         timeout: float | None = None,  # noqa: ASYNC109 — it is the call's deadline on the wire
@@ -311,7 +334,16 @@ class AsyncClient:
     ) -> Analysis:
         """Analyse one recording."""
         request = _analyze_request(
-            model, model_version, bypass_cache, include_signal, measure, setting, idempotency_key, recording
+            model,
+            model_version,
+            bypass_cache,
+            include_signal,
+            measure,
+            setting,
+            inference_mode,
+            allow_fallback,
+            idempotency_key,
+            recording,
         )
         return analysis_of(await self._call(self._stub.Analyze, request, "Analyze", timeout, priority))
 
@@ -324,6 +356,8 @@ class AsyncClient:
         bypass_cache: bool = False,
         measure: bool = False,
         setting: Setting = "",
+        inference_mode: InferenceMode = "auto",
+        allow_fallback: bool = False,
         priority: Priority | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[BatchItem]:
@@ -334,6 +368,8 @@ class AsyncClient:
             bypass_cache=bypass_cache,
             measure=measure,
             setting=setting_value(setting),
+            inference_mode=mode_value(inference_mode),
+            allow_fallback=allow_fallback,
         )
         return answers_async(self._opener("AnalyzeBatch", timeout, priority), template, recordings)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2
-from cardiomesh.client._results import Model, model_of
+from cardiomesh.client._routing import Model, model_of
 from cardiomesh.client._rules import RuleEvaluation, rules_of
 from cardiomesh.errors import InvalidRequest
 

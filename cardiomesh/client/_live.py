@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
-from cardiomesh.client._results import Analysis, Model, analysis_of, model_of
+from cardiomesh.client._results import Analysis, analysis_of
+from cardiomesh.client._routing import Model, model_of
 from cardiomesh.errors import CardioMeshError
 from cardiomesh.rpc.status import error_from_item
 

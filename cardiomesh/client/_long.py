@@ -16,7 +16,8 @@ import grpc
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.client._requests import FileLike, signal_files
-from cardiomesh.client._results import Model, Quality, RecordingInfo, model_of, quality_of, recording_info_of
+from cardiomesh.client._results import Quality, RecordingInfo, quality_of, recording_info_of
+from cardiomesh.client._routing import Model, model_of
 from cardiomesh.errors import CardioMeshError, InvalidRequest
 from cardiomesh.rpc.status import error_from_item, error_from_rpc
 

@@ -19,6 +19,7 @@ from cardiomesh.client._decision import (
     near_duplicate_of,
     shifts_of,
 )
+from cardiomesh.client._routing import Model, Routing, model_of, routing_of
 
 
 def _word(name: str, prefix: str) -> str:
@@ -93,15 +94,6 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """Exactly which model answered."""
-
-    name: str
-    version: int
-    card_digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class Timing:
     """Milliseconds inside the gateway, in all and per hop."""
 
@@ -164,6 +156,8 @@ class Analysis:
     replayed: bool = False
     #: The same recording answered before; None where the gateway was not asked to look.
     near_duplicate: NearDuplicate | None = None
+    #: How the model was chosen; None where it is simply the one that was asked for, or the default.
+    routing: Routing | None = None
 
     def measurement(self, key: str, lead: str = "") -> Measurement:
         """One measurement by its key; KeyError when it was not asked for or does not exist."""
@@ -205,11 +199,6 @@ class ModelInfo:
     finding_codes: tuple[str, ...]
     is_default: bool
     ready: bool
-
-
-def model_of(ref: types_pb2.ModelRef) -> Model:
-    """From the wire."""
-    return Model(ref.name, ref.version, ref.card_digest)
 
 
 def _reasons(reasons: Any) -> tuple[QualityReason, ...]:
@@ -308,6 +297,7 @@ def analysis_of(answer: gateway_pb2.AnalyzeResponse) -> Analysis:
         signal=_signal(answer.signal) if answer.HasField("signal") else None,
         decision=decision_of(answer.decision) if answer.HasField("decision") else None,
         near_duplicate=near_duplicate_of(answer.near_duplicate_of) if answer.HasField("near_duplicate_of") else None,
+        routing=routing_of(answer.routing) if answer.HasField("routing") else None,
     )
 
 
