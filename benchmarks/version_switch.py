@@ -165,7 +165,8 @@ class Rehearsal:
         await asyncio.to_thread(shutil.rmtree, place / str(OLD))
         await self._through("2 is unloaded", new, load)
         ready = await triton.ModelReady(service_pb2.ModelReadyRequest(name=NAME, version=str(OLD)))
-        self.steps[-1].failed["version 2 was to be unloaded and is ready"] += ready.ready
+        if ready.ready:
+            self.steps[-1].failed["version 2 was to be unloaded, and is ready"] += 1
 
     async def _through(
         self, name: str, allowed: set[int], act: Callable[[], Awaitable[Any]] | None, then: set[int] | None = None
@@ -212,8 +213,8 @@ def wrong(steps: Sequence[Step]) -> list[str]:
         strangers = set(step.versions) - step.allowed
         if strangers:
             found.append(f"{step.name}: answered by {sorted(strangers)}")
-    canary = next(step for step in steps if step.name.startswith("canary: 3") and "meanwhile" not in step.name)
-    if canary.versions[NEW] == 0:
+    tried = sum(step.versions[NEW] for step in steps if step.name.startswith("canary"))
+    if not tried:
         found.append("the canary has answered nothing")
     return found
 

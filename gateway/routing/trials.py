@@ -14,6 +14,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.deadline import Budget, enter_budget
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, Unavailable
+from gateway.admission import Priority
 from gateway.catalogue import Model
 from gateway.door import enter_own_call
 from gateway.findings import findings
@@ -163,7 +164,7 @@ class Trials:
         windows: int,
         found: Sequence[types_pb2.Finding],
     ) -> None:
-        enter_own_call(_ROLLBACK, self._ledger)
+        enter_own_call(_ROLLBACK, self._ledger).priority = Priority.BATCH
         async with self._room:
             enter_budget(Budget.of(_COPY_S))
             card = beside.model.card

@@ -15,6 +15,7 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import DeadlineExceeded, Unavailable
+from gateway.admission import Priority
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.routing import Arm, Choice, ModelFailed, Router, Trials, Wanted
@@ -41,7 +42,7 @@ class Slow:
         self.asked: list[int] = []
 
     async def logits(self, card: ModelCard, tensor: bytes, windows: int) -> dict[str, list[float]]:
-        assert current_call().caller.name == "gateway"
+        assert (current_call().caller.name, current_call().priority) == ("gateway", Priority.BATCH)
         self.asked.append(card.version)
         await self.gate.wait()
         if card.version in self.failing:
