@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-version-switch bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision bench-near-duplicates upgrade-rehearsal evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-version-switch bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision bench-near-duplicates upgrade-rehearsal soak evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ upgrade-rehearsal: $(VENV)/.demo ## Replace every service under load, old build 
 
 bench-overload: $(VENV)/.demo ## Five times more calls than can be answered: goodput, and how soon emergencies are.
 	@$(BIN)/python benchmarks/overload.py
+
+soak: $(VENV)/.dev ## Half an hour of load and failing parts; nothing may be lost, wrong or growing.
+	@$(BIN)/python -m benchmarks.soak
 
 bench-models: $(VENV)/.dev ## Latency, throughput, size and memory of every published model and its INT8 form.
 	@$(BIN)/python benchmarks/models.py

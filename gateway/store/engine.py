@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
@@ -11,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cardiomesh.errors import InvalidRequest
 
-__all__ = ["open_engine"]
+__all__ = ["bounded", "open_engine"]
 
+T = TypeVar("T")
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 
@@ -34,9 +38,54 @@ def open_engine(url: str, timeout_s: float = 2.0) -> AsyncEngine:
         event.listen(engine.sync_engine, "begin", _begin_immediate)
         return engine
     arguments: dict[str, Any] = {"timeout": timeout_s, "command_timeout": timeout_s}
-    return create_async_engine(
+    engine = create_async_engine(
         parsed, connect_args=arguments, pool_size=4, max_overflow=0, pool_timeout=timeout_s, pool_pre_ping=False
     )
+    event.listen(engine.sync_engine, "connect", partial(_let_go_of_the_dead, timeout_s))
+    return engine
+
+
+async def bounded(engine: AsyncEngine, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Do it, or TimeoutError at once when the time is over.
+
+    ``asyncio.timeout`` would also wait for the driver's goodbye, which on a connection whose other end is gone takes as
+    long again; and the pool's other connections have most likely the same other end.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    _ending.add(task)
+    task.add_done_callback(_ended)
+    if engine.dialect.name == "postgresql":
+        await engine.dispose(close=False)
+    raise TimeoutError
+
+
+#: Work that was given up and has not yet let go of its connection.
+_ending: set[asyncio.Future[Any]] = set()
+
+
+def _ended(task: asyncio.Future[Any]) -> None:
+    _ending.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+def _let_go_of_the_dead(timeout_s: float, connection: Any, _: Any) -> None:
+    """A writer that vanished inside a transaction must not keep the head of the chain locked until TCP notices."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {int(timeout_s * 1e3)}")
+    cursor.execute("SET tcp_user_timeout = 10000")
+    cursor.execute("SET tcp_keepalives_idle = 30")
+    cursor.close()
+    connection.commit()
 
 
 def _durable_sqlite(connection: Any, _: Any) -> None:

@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Row, Select, Table, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +28,7 @@ from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import Unavailable
 from gateway.breaker import Breaker
 from gateway.store.chain import attest, link
+from gateway.store.engine import bounded
 from gateway.store.entries import Entry
 from gateway.store.journal import Journal
 from gateway.store.keys import LedgerKeys
@@ -114,18 +115,20 @@ class Ledger:
             return found if owner == tenant else None
         query = select(answers.c.answer).where(answers.c.result_id == result_id, answers.c.tenant == tenant)
         try:
-            async with asyncio.timeout(self._timeout_s), self.engine.connect() as connection:
-                kept: bytes | None = await connection.scalar(query)
+            row = await bounded(self.engine, self._first(query), self._timeout_s)
         except _FAILURES as error:
             raise Unavailable("the store of earlier results cannot be reached") from error
-        return kept
+        return None if row is None else row.answer
+
+    async def _first(self, query: Select[Any]) -> Row[Any] | None:
+        async with self.engine.connect() as connection:
+            return (await connection.execute(query)).one_or_none()
 
     async def claimed(self, key: str) -> tuple[str, bytes] | None:
         """The request and the answer under a claim's key."""
         query = select(claims.c.request, claims.c.answer).where(claims.c.key == key)
         try:
-            async with asyncio.timeout(self._timeout_s), self.engine.connect() as connection:
-                row = (await connection.execute(query)).one_or_none()
+            row = await bounded(self.engine, self._first(query), self._timeout_s)
         except _FAILURES as error:
             raise Unavailable("the store of earlier requests cannot be reached") from error
         return None if row is None else (row.request, row.answer)
@@ -216,8 +219,7 @@ class Ledger:
         if not self._breaker.allows():
             return False
         try:
-            async with asyncio.timeout(self._timeout_s), self.engine.begin() as connection:
-                beaten = await self._append(connection, entries)
+            beaten = await bounded(self.engine, self._transact(entries), self._timeout_s)
         except _FAILURES:
             self._breaker.failed()
             self._telemetry.count("audit_failures")
@@ -227,6 +229,10 @@ class Ledger:
         if lost is not None:
             lost |= beaten
         return True
+
+    async def _transact(self, entries: Sequence[Entry]) -> set[str]:
+        async with self.engine.begin() as connection:
+            return await self._append(connection, entries)
 
     async def _append(self, connection: AsyncConnection, entries: Sequence[Entry]) -> set[str]:
         """One transaction's work: the head is locked first, so that chains of several writers cannot fork.

@@ -6,7 +6,6 @@ here, so that a test can see that it is still the same process which answers aft
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import resource
@@ -15,40 +14,26 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-from sqlalchemy import select
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cardiomesh.client import Analysis, AsyncClient, TlsFiles
-from cardiomesh.errors import CardioMeshError, DeadlineExceeded, Unavailable
 from cardiomesh.local import Mesh, Restart
-from cardiomesh.local.plan import Probe
 from cardiomesh.local.ports import address, free_ports
-from cardiomesh.local.probes import ready
-from cardiomesh.watch import known_ecg
+from cardiomesh.rpc.channel import TlsFiles, dial_sync
 from gateway.identity.directory import digest_of
-from gateway.store import LedgerKeys, open_engine
-from gateway.store.chain import Verdict, verify
-from gateway.store.tables import audit
 from tests.conftest import ROOT
+from tests.faults.books import KEY, Trail
 from tests.faults.proxy import Proxies, Proxy
 from tests.postgresql import PostgreSQL, initdb
 
-__all__ = ["ANSWERED", "KEY", "Bench", "Books", "GatewayProcess", "Question", "StoreKind", "Trail", "questions"]
-
-#: The key of the one caller.
-KEY: Final = "cmk_faults"
-ANSWERED: Final = "answered"
-RATE_HZ: Final = 500
+__all__ = ["Bench", "GatewayProcess", "StoreKind", "rss_mib"]
 
 
 class StoreKind(StrEnum):
@@ -58,70 +43,6 @@ class StoreKind(StrEnum):
     POSTGRESQL = "postgresql"
     #: A journal, shipped to PostgreSQL.
     JOURNAL = "journal"
-
-
-@dataclass(frozen=True)
-class Question:
-    """A recording, and what is known of the right answer to it."""
-
-    signal: npt.NDArray[np.float32]
-    tensor_hash: str = ""
-    probabilities: Mapping[str, float] = field(default_factory=dict)
-
-    def wrong(self, answer: Analysis) -> str:
-        """What is wrong with an answer; empty when nothing is."""
-        if answer.tensor_hash != self.tensor_hash:
-            return "the answer is to another recording"
-        if answer.probabilities.keys() != self.probabilities.keys():
-            return "the answer is of another model"
-        worst = max(abs(answer.probabilities[code] - p) for code, p in self.probabilities.items())
-        return f"probabilities differ by {worst}" if worst > 1e-5 else ""
-
-
-def questions(count: int, seed: int = 0) -> list[Question]:
-    """Recordings that differ from each other, and from those of another seed."""
-    random, ecg = np.random.default_rng(seed), known_ecg()
-    return [
-        Question(np.roll(ecg * np.float32(random.uniform(0.6, 1.4)), int(random.integers(1, 400)), axis=1))
-        for _ in range(count)
-    ]
-
-
-@dataclass
-class Trail:
-    """A store, read from outside the gateway."""
-
-    url: str
-    key: Path
-    #: What holds the newest records until the database has them.
-    journal: Path | None = None
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Any]:
-        engine = open_engine(self.url, 60.0)
-        try:
-            async with engine.connect() as connection:
-                yield connection
-        finally:
-            await engine.dispose()
-
-    async def _shipped(self) -> None:
-        """Return when nothing waits in the journal."""
-        files = [self.journal, self.journal.with_name(self.journal.name + ".shipping")] if self.journal else []
-        while any(file.exists() for file in files):  # noqa: ASYNC110 — another process empties it
-            await asyncio.sleep(0.05)
-
-    async def verdict(self) -> Verdict:
-        """What ``cardiomesh audit verify`` finds, when all that waits has been shipped."""
-        await self._shipped()
-        async with self._connected() as connection:
-            return await verify(connection, LedgerKeys.read(self.key).chain)
-
-    async def records(self) -> list[dict[str, Any]]:
-        """Oldest first, likewise."""
-        await self._shipped()
-        async with self._connected() as connection:
-            return [json.loads(body) for body in await connection.scalars(select(audit.c.body).order_by(audit.c.seq))]
 
 
 class GatewayProcess:
@@ -135,19 +56,26 @@ class GatewayProcess:
         self._environment |= environment or {}
         self.log = folder / "gateway.log"
 
-    def start(self) -> Self:
-        """Return when it is ready; it dies with us."""
+    def start(self, tls: TlsFiles | None = None) -> Self:
+        """Return when it is ready, asked as ``tls`` says; it dies with us."""
         launcher = ROOT / "cardiomesh" / "local" / "launch.py"
         command = [sys.executable, "-I", "-S", str(launcher), str(os.getpid()), sys.executable, "-m", "gateway"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=os.environ | self._environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        while not ready(Probe(kind="grpc-health", address=self.address)):
+        while not self._ready(tls):
             if self._process.poll() is not None:
                 raise AssertionError(f"the gateway did not start:\n{self.log.read_text()[-4000:]}")
             time.sleep(0.05)
         return self
+
+    def _ready(self, tls: TlsFiles | None) -> bool:
+        with dial_sync(self.address, tls) as channel, suppress(grpc.RpcError):
+            request = health_pb2.HealthCheckRequest(service="readiness")
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=1)
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return False
 
     @property
     def alive(self) -> bool:
@@ -284,10 +212,14 @@ class Bench:
         return self._gateways[kind]
 
     def start(
-        self, folder: Path, settings: Mapping[str, str], environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        settings: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
+        tls: TlsFiles | None = None,
     ) -> GatewayProcess:
         """A gateway with settings of its own; stopped with the bench."""
-        gateway = GatewayProcess(folder, settings, environment).start()
+        gateway = GatewayProcess(folder, settings, environment).start(tls)
         self._stack.callback(gateway.stop)
         return gateway
 
@@ -316,109 +248,3 @@ class Bench:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
-
-
-class Books:
-    """A caller of one gateway who writes down every outcome, to be held against the audit trail."""
-
-    def __init__(self, gateway: GatewayProcess, trail: Trail, tls: TlsFiles | None = None) -> None:
-        self._client = AsyncClient(gateway.address, credential=KEY, tls=tls)
-        self._trail = trail
-        #: How often each result was given.
-        self.given: Counter[str] = Counter()
-        #: Outcomes by gRPC status.
-        self.outcomes: Counter[str] = Counter()
-        self.from_cache = 0
-        self.wrong: list[str] = []
-
-    async def __aenter__(self) -> Self:
-        # Another caller's records may be in the trail already.
-        self._before = len(await self._trail.records())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._client.close()
-
-    async def analyze(self, question: Question, *, afresh: bool, seconds: float) -> str:
-        """Ask once; ``answered`` or the status of the error."""
-        try:
-            await self._asked(question, afresh=afresh, seconds=seconds)
-        except CardioMeshError as error:
-            return error.status
-        return ANSWERED
-
-    async def _asked(self, question: Question, *, afresh: bool, seconds: float) -> Analysis:
-        try:
-            answer = await self._client.analyze(
-                signal=question.signal, sampling_rate=RATE_HZ, unit="mV", bypass_cache=afresh, timeout=seconds
-            )
-        except CardioMeshError as error:
-            self.outcomes[error.status] += 1
-            raise
-        self.outcomes[ANSWERED] += 1
-        self.given[answer.result_id] += 1
-        self.from_cache += answer.from_cache
-        if question.tensor_hash and (wrong := question.wrong(answer)):
-            self.wrong.append(wrong)
-        return answer
-
-    async def explain(self, question: Question, *, seconds: float) -> str:
-        """Ask for one part of the rules and one of the model; ``part missing`` when one came without its content."""
-        try:
-            found = await self._client.explain(
-                "NORM",
-                signal=question.signal,
-                sampling_rate=RATE_HZ,
-                unit="mV",
-                methods=["rules", "gradient_x_input"],
-                timeout=seconds,
-            )
-        except CardioMeshError as error:
-            return error.status
-        return "part missing" if found.missing else ANSWERED
-
-    async def learn(self, asked: Sequence[Question]) -> list[Question]:
-        """The same questions with the answers of a mesh that is well."""
-        learned = []
-        for question in asked:
-            answer = None
-            while answer is None:
-                with suppress(Unavailable, DeadlineExceeded):
-                    answer = await self._asked(question, afresh=True, seconds=10)
-            learned.append(Question(question.signal, answer.tensor_hash, answer.probabilities))
-        return learned
-
-    async def until_well(self, asked: Sequence[Question]) -> None:
-        """Ask until all is answered, afresh and from the cache, and explained; the test's own time limit bounds it."""
-        for question in asked:
-            while await self.analyze(question, afresh=True, seconds=5) != ANSWERED:
-                pass
-        for question in asked:
-            before = self.from_cache
-            while self.from_cache == before:
-                await self.analyze(question, afresh=False, seconds=5)
-        while await self.explain(asked[0], seconds=30) != ANSWERED:
-            pass
-
-    async def balance(self) -> str:
-        """Hold the books against the trail; in words what does not agree, empty when all does.
-
-        Every answer has its record, once each time that it was given. A record without an answer is one whose caller
-        had stopped waiting; there are never more than calls that failed.
-        """
-        found = await self._trail.verdict()
-        if found.broken:
-            return f"the chain is broken: {found.broken}"
-        recorded = Counter(
-            record["result_id"]
-            for record in (await self._trail.records())[self._before :]
-            if record["outcome"] == "OK" and record["result_id"]
-        )
-        lost = self.given - recorded
-        if lost:
-            return f"{lost.total()} answers have no record"
-        surplus = (recorded - self.given).total()
-        failed = sum(count for outcome, count in self.outcomes.items() if outcome != ANSWERED)
-        return f"{surplus} records have no answer, and {failed} calls failed" if surplus > failed else ""

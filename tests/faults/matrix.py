@@ -13,12 +13,12 @@ from typing import Final
 
 from redis import Redis
 
-from tests.faults.bench import ANSWERED, Bench, GatewayProcess, StoreKind
+from tests.faults.bench import Bench, GatewayProcess, StoreKind
+from tests.faults.books import ANSWERED, PART_MISSING
 from tests.faults.proxy import Proxy
 
-__all__ = ["FAULTS", "PART_MISSING", "Fault", "table"]
+__all__ = ["FAULTS", "Fault", "table"]
 
-PART_MISSING: Final = "part missing"
 Strike = Callable[[Bench, GatewayProcess], AbstractContextManager[None]]
 
 
@@ -34,7 +34,8 @@ class Fault:
     computed: frozenset[str]
     cached: frozenset[str]
     explained: frozenset[str]
-    store: StoreKind = StoreKind.SQLITE
+    #: The store that the gateway must have for it; any, where none is named.
+    store: StoreKind | None = None
     #: Deadline of each call, in seconds.
     deadline_s: float = 5.0
     heavy: bool = False
@@ -188,8 +189,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault("Explainer", "killed", _killed("explainer"), _FINE, _FINE, _GONE | {PART_MISSING}),
     Fault("Explainer", "stopped", _stopped("explainer"), _FINE, _FINE, _SILENT, deadline_s=3.0),
-    Fault("SQLite", "locked", _sqlite_locked, _SILENT, _SILENT, _SILENT),
-    Fault("SQLite", "disk full", _no_room, _AWAY, _AWAY, _AWAY),
+    Fault("SQLite", "locked", _sqlite_locked, _SILENT, _SILENT, _SILENT, StoreKind.SQLITE),
+    Fault("SQLite", "disk full", _no_room, _AWAY, _AWAY, _AWAY, StoreKind.SQLITE),
     Fault("PostgreSQL", "killed", _postgresql_killed, _AWAY, _AWAY, _AWAY, StoreKind.POSTGRESQL),
     Fault("PostgreSQL", "locked", _postgresql_locked, _AWAY, _AWAY, _AWAY, StoreKind.POSTGRESQL),
     Fault("PostgreSQL", "black hole", _link("database", Proxy.hold), _AWAY, _AWAY, _AWAY, StoreKind.POSTGRESQL),

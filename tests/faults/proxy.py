@@ -191,11 +191,9 @@ class Proxy:
             await asyncio.sleep(due - loop.time())
             await self._passes.wait()
             try:
-                if link.lost and not data:  # whoever still held the connection has given it up
-                    link.reset()
-                elif link.lost:
+                if link.lost:  # who gives the connection up is not heard of at the other end, either
                     continue
-                elif data:
+                if data:
                     sink.write(data)
                     await sink.drain()
                 elif sink.can_write_eof():

@@ -15,7 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cardiomesh.client import AsyncClient, Explanation
 from cardiomesh.errors import Unavailable
-from tests.faults.bench import KEY, Bench, StoreKind
+from tests.faults.bench import Bench, StoreKind
+from tests.faults.books import KEY
 
 pytestmark = pytest.mark.mesh
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.faults.bench import ANSWERED, Bench, Books, StoreKind, questions
+from tests.faults.bench import Bench, StoreKind
+from tests.faults.books import ANSWERED, Books
 from tests.faults.matrix import FAULTS, Fault, table
+from tests.faults.questions import Question, questions
 from tests.postgresql import initdb
 
 pytestmark = pytest.mark.mesh
@@ -22,16 +24,21 @@ MOST_GROWTH_MIB = 64.0
 def rows() -> Iterator[Any]:
     for fault in FAULTS:
         marks = [pytest.mark.heavy] if fault.heavy else []
-        if fault.store is not StoreKind.SQLITE:
+        if fault.store in (StoreKind.POSTGRESQL, StoreKind.JOURNAL):
             marks.append(pytest.mark.skipif(initdb() is None, reason="needs PostgreSQL's server: initdb and pg_ctl"))
         yield pytest.param(fault, id=fault.name.lower().replace(" ", "-").replace(":", ""), marks=marks)
 
 
+@pytest.fixture(scope="module")
+def asked() -> list[Question]:
+    return questions(4)
+
+
 @pytest.mark.parametrize("fault", list(rows()))
-async def test_fault(bench: Bench, fault: Fault) -> None:
-    gateway = bench.gateway(fault.store)
-    async with Books(gateway, bench.trails[fault.store]) as books:
-        asked = await books.learn(questions(4))
+async def test_fault(bench: Bench, asked: list[Question], fault: Fault) -> None:
+    kind = fault.store or StoreKind.SQLITE
+    gateway = bench.gateway(kind)
+    async with Books(gateway.address, bench.trails[kind]) as books:
         await books.until_well(asked)
         memory = gateway.rss_mib
 
