@@ -11,10 +11,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from cardiomesh.errors import InvalidRequest
 
-__all__ = ["bounded", "open_engine"]
+__all__ = ["bounded", "open_engine", "settled"]
 
 T = TypeVar("T")
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -49,8 +50,11 @@ async def bounded(engine: AsyncEngine, work: Coroutine[Any, Any, T], seconds: fl
     """Do it, or TimeoutError at once when the time is over.
 
     ``asyncio.timeout`` would also wait for the driver's goodbye, which on a connection whose other end is gone takes as
-    long again; and the pool's other connections have most likely the same other end.
+    long again; and the pool's other connections have most likely the same other end. SQLite has no other end.
     """
+    if engine.dialect.name != "postgresql":
+        async with asyncio.timeout(seconds):
+            return await work
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -61,15 +65,25 @@ async def bounded(engine: AsyncEngine, work: Coroutine[Any, Any, T], seconds: fl
     if done:
         return task.result()
     task.cancel()
-    _ending.add(task)
-    task.add_done_callback(_ended)
-    if engine.dialect.name == "postgresql":
-        await engine.dispose(close=False)
+    _leave(task)
+    pool = engine.sync_engine.pool
+    await engine.dispose(close=False)
+    _leave(asyncio.ensure_future(greenlet_spawn(pool.dispose)))
     raise TimeoutError
 
 
-#: Work that was given up and has not yet let go of its connection.
+async def settled() -> None:
+    """Return when all that was given up has let go of its connection."""
+    while _ending:
+        await asyncio.wait(_ending)
+
+
 _ending: set[asyncio.Future[Any]] = set()
+
+
+def _leave(task: asyncio.Future[Any]) -> None:
+    _ending.add(task)
+    task.add_done_callback(_ended)
 
 
 def _ended(task: asyncio.Future[Any]) -> None:

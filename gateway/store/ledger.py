@@ -28,7 +28,7 @@ from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import Unavailable
 from gateway.breaker import Breaker
 from gateway.store.chain import attest, link
-from gateway.store.engine import bounded
+from gateway.store.engine import bounded, settled
 from gateway.store.entries import Entry
 from gateway.store.journal import Journal
 from gateway.store.keys import LedgerKeys
@@ -150,6 +150,7 @@ class Ledger:
         if self._journal is not None:
             await self._ship()
             self._journal.close()
+        await settled()
         await self.engine.dispose()
 
     async def _run(self) -> None:
