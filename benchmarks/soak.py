@@ -19,13 +19,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -161,19 +162,22 @@ async def strike(
     with ThreadPoolExecutor(1) as hand:
         while True:
             for fault in chance.sample(faults, len(faults)):
-                began = time.monotonic()
-                block = fault.strike(bench, gateway)
                 load.fault = fault.name
-                try:
-                    await loop.run_in_executor(hand, block.__enter__)
-                except (AssertionError, OSError, RedisError) as error:  # its part was not there to be struck
-                    print(f"  {fault.name} could not be done: {type(error).__name__}", flush=True)
-                else:
-                    try:
-                        await asyncio.sleep(chance.uniform(*FAULT_SECONDS))
-                    finally:
-                        await loop.run_in_executor(hand, block.__exit__, None, None, None)
+                began, seconds = time.monotonic(), chance.uniform(*FAULT_SECONDS)
+                # Whatever happens to us, what was begun is ended.
+                await asyncio.shield(
+                    loop.run_in_executor(hand, once, fault.strike(bench, gateway), fault.name, seconds)
+                )
                 await asyncio.sleep(max(0.0, began + every_s - time.monotonic()))
+
+
+def once(block: AbstractContextManager[None], name: str, seconds: float) -> None:
+    """One fault, for so long."""
+    try:
+        with block:
+            time.sleep(seconds)
+    except (AssertionError, OSError, RedisError, subprocess.SubprocessError) as error:
+        print(f"  {name} could not be done: {type(error).__name__}", flush=True)
 
 
 async def watch(memory: Memory, load: Load, began: float) -> None:
