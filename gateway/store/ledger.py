@@ -122,7 +122,8 @@ class Ledger:
 
     async def _first(self, query: Select[Any]) -> Row[Any] | None:
         async with self.engine.connect() as connection:
-            return (await connection.execute(query)).one_or_none()
+            row: Row[Any] | None = (await connection.execute(query)).one_or_none()
+            return row
 
     async def claimed(self, key: str) -> tuple[str, bytes] | None:
         """The request and the answer under a claim's key."""
