@@ -203,7 +203,8 @@ class LiveStream:
                 self._tail.drop_before(self._windows.needed)
                 self._in_work += 1
                 self._changed.notify_all()
-            outcome = await self._answer(self._form.recording(window))
+            # In a task of its own, because its deadline is.
+            outcome = await asyncio.ensure_future(self._answer(self._form.recording(window)))
             judgement = self._judge(outcome)
             async with self._changed:
                 self._in_work -= 1

@@ -10,6 +10,7 @@ import pytest
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
+from cardiomesh.chassis.deadline import Budget, enter_budget
 from cardiomesh.errors import (
     DeadlineExceeded,
     FieldViolation,
@@ -229,6 +230,16 @@ async def test_a_refused_window_keeps_its_reason_and_a_lost_backend_gets_time(mo
     assert outcomes == [(0, ""), (1, "UNFIT_RECORDING"), (2, "UNAVAILABLE")]
     assert tries == 3 + 1 + 3
     assert (parts[-1].end.answered, parts[-1].end.refused) == (1, 2)
+
+
+async def test_each_window_has_a_deadline_of_its_own() -> None:
+    async def answer(request: gateway_pb2.AnalyzeRequest) -> None:
+        for _ in range(3):  # long enough for a deadline that has passed to be noticed
+            await asyncio.sleep(0)
+        enter_budget(Budget.of(-1.0))  # its time is up, and no other's
+
+    parts, error = await taken(desk(Analysis(answer)).stream(sent()))
+    assert (windows(parts), error) == (EXPECTED, None)
 
 
 async def test_measurements_travel_only_when_asked_for_and_alarms_do_without() -> None:

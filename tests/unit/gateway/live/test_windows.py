@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
@@ -15,6 +15,7 @@ from gateway.live.windows import Settled
 from tests.unit.gateway.live.harness import RATE, chunk, chunks, form, hash_of, hashes, numbers, stream
 
 
+@settings(deadline=None)
 @given(
     samples=st.integers(0, 400),
     stride=st.integers(1, 15),
@@ -34,6 +35,7 @@ def test_any_chunking_gives_the_same_windows(samples: int, stride: int, sizes: l
     assert live.unused == samples - covered
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(st.tuples(st.integers(-30, 150), st.integers(1, 130)), max_size=25),
     stride=st.integers(1, 15),
@@ -94,6 +96,7 @@ def test_settled_is_the_set_it_stands_for(spans: list[tuple[int, int]]) -> None:
     assert [k for k in range(80) if k in again] == sorted(plain)
 
 
+@settings(deadline=None)
 @given(
     taken=st.integers(0, 6),
     ahead=st.sets(st.integers(0, 10), max_size=4),
