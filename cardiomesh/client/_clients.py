@@ -210,12 +210,12 @@ class Client:
         """Analyse leads while they are recorded: ``send`` samples, iterate the answers, ``finish`` (``LiveArguments``).
 
         A broken connection is taken up again where it broke, without a window lost or answered twice; ``reconnect`` is
-        for how many seconds without an answer that is tried. ``unsent`` is how many seconds of samples may wait here
+        for how many seconds without an answer that is tried. Without ``timeout`` it goes on for days. ``unsent`` is how many seconds of samples may wait here
         before ``send`` waits, or, with ``when_behind="skip"``, before the oldest are given up.
         """
-        return LiveStream(
-            self._opener("AnalyzeStream", timeout, priority), live_outbox(sampling_rate, recording, unsent), reconnect
-        )
+        outbox = live_outbox(sampling_rate, recording, unsent)
+        opener = self._opener("AnalyzeStream", timeout, priority)
+        return LiveStream(opener, outbox, reconnect, endless=timeout is None)
 
     def explain(
         self,
@@ -399,7 +399,8 @@ class AsyncClient:
     ) -> AsyncLiveStream:
         """Analyse leads while they are recorded."""
         outbox = live_outbox(sampling_rate, recording, unsent)
-        return AsyncLiveStream(self._opener("AnalyzeStream", timeout, priority), outbox, reconnect)
+        opener = self._opener("AnalyzeStream", timeout, priority)
+        return AsyncLiveStream(opener, outbox, reconnect, endless=timeout is None)
 
     async def explain(
         self,

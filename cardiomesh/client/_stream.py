@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.client._live import LiveEnd, LivePart, LiveSkipped, LiveWindow, live_part_of
 from cardiomesh.client._outbox import Outbox, resumable
-from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded
+from cardiomesh.errors import CardioMeshError, DeadlineExceeded, InvalidRequest, Overloaded
 from cardiomesh.rpc.status import error_from_rpc
 
 __all__ = ["AsyncLiveStream", "LiveStream"]
@@ -27,9 +27,17 @@ _LONGEST_PAUSE_S: Final = 5.0
 class _Patience:
     """How long to go on trying: pauses grow, and start over with every answer."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, endless: bool) -> None:
         self._seconds = seconds
+        #: No deadline was given: the mesh's own, a day, is no end of the recording.
+        self._endless = endless
+        self._idle = False
         self.progressed()
+
+    def is_end_of_call(self, message: gateway_pb2.AnalyzeStreamResponse) -> bool:
+        """Whether it only announces the status that follows."""
+        self._idle |= message.end.reason == gateway_pb2.END_REASON_IDLE
+        return self._idle or message.end.reason == gateway_pb2.END_REASON_DRAINING
 
     def progressed(self) -> None:
         self._pause = _FIRST_PAUSE_S
@@ -39,7 +47,8 @@ class _Patience:
         """Seconds to wait before the next try; raises the error where there is none."""
         now = time.monotonic()
         self._since = self._since or now
-        if not outbox.started or not resumable(error) or now - self._since > self._seconds:
+        expired = isinstance(error, DeadlineExceeded) and self._endless and not self._idle
+        if not outbox.started or not (resumable(error) or expired) or now - self._since > self._seconds:
             raise error
         pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE_S)
         return max(pause, error.retry_after_s) if isinstance(error, Overloaded) else pause
@@ -60,10 +69,10 @@ class LiveStream:
                 ...
     """
 
-    def __init__(self, opener: Callable[[Any], Any], outbox: Outbox, reconnect: float) -> None:
+    def __init__(self, opener: Callable[[Any], Any], outbox: Outbox, reconnect: float, *, endless: bool) -> None:
         self._opener = opener
         self._outbox = outbox
-        self._patience = _Patience(reconnect)
+        self._patience = _Patience(reconnect, endless)
         self._changed = threading.Condition()
         self._connection = 0
         self._finished = self._closed = False
@@ -96,8 +105,8 @@ class LiveStream:
                         with self._changed:
                             self._outbox.answered(message)
                             self._changed.notify_all()
-                        if message.end.reason == gateway_pb2.END_REASON_DRAINING:
-                            continue  # the status that follows says the same
+                        if self._patience.is_end_of_call(message):
+                            continue
                         part = live_part_of(message)
                         if _is_progress(part):
                             self._patience.progressed()
@@ -157,10 +166,10 @@ class LiveStream:
 class AsyncLiveStream:
     """The same for asyncio: send in one task, iterate in another."""
 
-    def __init__(self, opener: Callable[[Any], Any], outbox: Outbox, reconnect: float) -> None:
+    def __init__(self, opener: Callable[[Any], Any], outbox: Outbox, reconnect: float, *, endless: bool) -> None:
         self._opener = opener
         self._outbox = outbox
-        self._patience = _Patience(reconnect)
+        self._patience = _Patience(reconnect, endless)
         self._changed = asyncio.Condition()
         self._connection = 0
         self._finished = self._closed = False
@@ -193,7 +202,7 @@ class AsyncLiveStream:
                         async with self._changed:
                             self._outbox.answered(message)
                             self._changed.notify_all()
-                        if message.end.reason == gateway_pb2.END_REASON_DRAINING:
+                        if self._patience.is_end_of_call(message):
                             continue
                         part = live_part_of(message)
                         if _is_progress(part):

@@ -23,7 +23,7 @@ from cardiomesh.client import (
     LiveWindow,
 )
 from cardiomesh.client._live import live_part_of
-from cardiomesh.errors import CardioMeshError, InvalidRequest, Unavailable
+from cardiomesh.errors import CardioMeshError, DeadlineExceeded, InvalidRequest, Unavailable
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 from tests.unit.gateway.live.harness import RATE, as_tenant, desk, hash_of, numbers
 
@@ -35,16 +35,18 @@ ARGUMENTS: Any = {"unit": "uV", "sample_type": "int16", "stride": 1}
 class Breaking(gateway_pb2_grpc.CardioMeshServicer):
     """The gateway's own room behind a connection that breaks after so many answers, then after so many, …"""
 
-    def __init__(self, breaks: Iterator[int]) -> None:
+    def __init__(self, breaks: Iterator[int], status: grpc.StatusCode, limits: dict[str, float]) -> None:
         self._breaks = breaks
+        self._status = status
+        self._limits = limits
 
     async def AnalyzeStream(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         as_tenant("north")
         left = next(self._breaks, -1)
         try:
-            async for part in desk().stream(request_iterator):  # each time another replica
+            async for part in desk(**self._limits).stream(request_iterator):  # each time another replica
                 if left == 0:
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+                    await context.abort(self._status, "gone")
                 left -= 1
                 yield part
         except CardioMeshError as error:
@@ -54,9 +56,11 @@ class Breaking(gateway_pb2_grpc.CardioMeshServicer):
 class Server:
     """It runs in this test's loop; ``address`` is where."""
 
-    def __init__(self, breaks: list[int]) -> None:
+    def __init__(
+        self, breaks: list[int], status: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE, **limits: float
+    ) -> None:
         self._server = grpc.aio.server()
-        gateway_pb2_grpc.add_CardioMeshServicer_to_server(Breaking(iter(breaks)), self._server)
+        gateway_pb2_grpc.add_CardioMeshServicer_to_server(Breaking(iter(breaks), status, limits), self._server)
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     async def __aenter__(self) -> str:
@@ -132,6 +136,29 @@ async def test_what_never_began_is_not_tried_again(kind: str) -> None:
     async with Server([0]) as address:
         with pytest.raises(Unavailable):
             await asked(kind, address)
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+async def test_a_day_is_no_end(kind: str) -> None:
+    """The mesh's own deadline ends a call; the recording goes on in another."""
+    async with Server([5, 7], grpc.StatusCode.DEADLINE_EXCEEDED) as address:
+        parts = await asked(kind, address)
+    assert [part.index for part in parts if isinstance(part, LiveWindow)] == list(range(21))
+
+
+async def test_a_deadline_that_was_given_and_silence_end_it() -> None:
+    async with Server([5], grpc.StatusCode.DEADLINE_EXCEEDED) as address, AsyncClient(address) as client:
+        async with client.stream(RATE, timeout=30.0, **ARGUMENTS) as stream:
+            await stream.send(X)
+            with pytest.raises(DeadlineExceeded):
+                await _rest(aiter(stream))
+    async with Server([], idle_s=0.05) as address, AsyncClient(address) as client:
+        async with client.stream(RATE, **ARGUMENTS) as stream:
+            await stream.send(X[:, :100])
+            parts = aiter(stream)
+            assert [type(await anext(parts)) for _ in range(2)] == [LiveStarted, LiveWindow]
+            with pytest.raises(DeadlineExceeded, match="no samples"):
+                await anext(parts)
 
 
 async def test_a_closed_stream_ends_quietly_for_whoever_reads_it() -> None:
