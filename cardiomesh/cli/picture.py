@@ -9,6 +9,7 @@ from cardiomesh import report
 from cardiomesh.cards import Urgency
 from cardiomesh.cli.picture_methods import METHOD_NAMES, methods_panel
 from cardiomesh.cli.picture_rules import rules_panel
+from cardiomesh.cli.show_decision import sent_before
 from cardiomesh.cli.show_routing import routing_words
 from cardiomesh.client import Analysis, Explanation
 from cardiomesh.errors import InvalidRequest
@@ -68,7 +69,7 @@ def draw(path: Path, title: str, result: Analysis, why: Explanation, language: L
         rules=_rules(why, result, language),
         methods=methods_panel(why, _explained(why), language),
         from_cache=result.from_cache,
-        footnotes=(routing_words(result.routing, language),) if result.routing else (),
+        footnotes=_footnotes(result, language),
         language=language,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,13 @@ def _decision(result: Analysis, language: Language) -> report.SheetDecision | No
         order=decision.order,
         shifts=tuple(shifts),
     )
+
+
+def _footnotes(result: Analysis, language: Language) -> tuple[str, ...]:
+    """What is special about the answer."""
+    routed = (routing_words(result.routing, language),) if result.routing else ()
+    same = result.near_duplicate
+    return (*routed, sent_before(same, language)) if same is not None and same.result_id else routed
 
 
 def _rules(why: Explanation, result: Analysis, language: Language) -> report.RulesPanel | None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cardiomesh.cli.show_decision import OUTCOMES, decision
 from cardiomesh.cli.show_reasons import bar, reasons
 from cardiomesh.cli.show_routing import routing_words
 from cardiomesh.client import Analysis, Explanation, ModelInfo, RuleEvaluation
@@ -35,10 +36,6 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "recording": "Recording",
         "rules": "What the published criteria say",
         "outcome": "Outcome",
-        "over_read": "HUMAN OVER-READ",
-        "first": "FIRST",
-        "consider": "consider",
-        "same": "The same recording was answered before ({similarity:.0%} alike): {result_id}",
         "research": "Research use. Not cleared as a medical device.",
     },
     "pt": {
@@ -57,10 +54,6 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "recording": "Registro",
         "rules": "O que dizem os critérios publicados",
         "outcome": "Resultado",
-        "over_read": "REVISÃO HUMANA",
-        "first": "PRIMEIRO",
-        "consider": "considerar",
-        "same": "O mesmo registro já foi respondido ({similarity:.0%} igual): {result_id}",
         "research": "Uso em pesquisa. Sem registro como dispositivo médico.",
     },
 }
@@ -83,7 +76,6 @@ _MEASURED: Final[dict[str, dict[str, str]]] = {
     },
 }
 _URGENCY_STYLE: Final = {"critical": "bold red", "urgent": "red", "routine": "yellow", "none": "green"}
-_OUTCOME_PT: Final = {"present": "presente", "absent": "ausente", "uncertain": "incerto"}
 _URGENCY_PT: Final = {"critical": "crítica", "urgent": "urgente", "routine": "rotina", "none": "nenhuma"}
 
 
@@ -106,7 +98,7 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
     table.add_column(words["threshold"], justify="right")
     table.add_column(words["urgency"])
     table.add_column(words["outcome"] if result.decision else "")
-    _first(console, result, language)
+    decision(console, result, language)
     for f in result.present:
         said = f.outcome or ""
         doubt = "bold" if said == "uncertain" else ""
@@ -118,7 +110,7 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
             bar(f.probability, style),
             f"{f.threshold:.3f}" + ("*" if f.shifts else ""),
             Text(f.urgency if language == "en" else _URGENCY_PT.get(f.urgency, f.urgency), style=style),
-            Text(said if language == "en" else _OUTCOME_PT.get(said, said), style=doubt),
+            Text(OUTCOMES[language].get(said, said), style=doubt),
         )
     console.print(table if result.present else words["none"])
     for text in dict.fromkeys(shift.text[language] for f in result.present for shift in f.shifts):
@@ -150,23 +142,6 @@ def _analysis(console: Console, result: Analysis, language: Language) -> None:
     console.print()
     console.print(facts)
     console.print(words["research"], style="dim")
-
-
-def _first(console: Console, result: Analysis, language: Language) -> None:
-    """What cannot wait, why a human must read the recording, and whether it was seen before."""
-    words, decision = _WORDS[language], result.decision
-    if decision is not None:
-        for found in decision.critical:
-            consider = f" ({words['consider']})" if found.consider else ""
-            line = Text(f"{words['first']}: {found.name[language]}{consider}", style=_URGENCY_STYLE["critical"])
-            console.print(line)
-        others = [reason for reason in decision.reasons if reason.code != "CRITICAL_FINDING"]
-        if decision.over_read:
-            why = "; ".join(reason.text[language] for reason in others)
-            console.print(Text(f"{words['over_read']}{': ' if why else ''}{why}", style="bold"))
-    same = result.near_duplicate
-    if same is not None and same.result_id:
-        console.print(words["same"].format(similarity=same.similarity, result_id=same.result_id), highlight=False)
 
 
 def _rules(console: Console, found: RuleEvaluation, language: Language) -> None:

@@ -297,7 +297,8 @@ class AnalyzeResponse(_message.Message):
     @_builtins.property
     def near_duplicate_of(self) -> Global___NearDuplicate:
         """Whether the same recording was answered before in another form; absent where it was not asked for: the setting is
-        off, the recording names no subject, or the cache is to be left alone.
+        off, the recording names no subject, or the cache is to be left alone. It is of this call and its subject: GetResult
+        may not repeat it.
         """
 
     def __init__(
