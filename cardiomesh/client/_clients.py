@@ -210,8 +210,9 @@ class Client:
         """Analyse leads while they are recorded: ``send`` samples, iterate the answers, ``finish`` (``LiveArguments``).
 
         A broken connection is taken up again where it broke, without a window lost or answered twice; ``reconnect`` is
-        for how many seconds without an answer that is tried. Without ``timeout`` it goes on for days. ``unsent`` is how many seconds of samples may wait here
-        before ``send`` waits, or, with ``when_behind="skip"``, before the oldest are given up.
+        for how many seconds without an answer that is tried. Without ``timeout`` it goes on for days. ``unsent`` is
+        how many seconds of samples may wait here before ``send`` waits, or, with ``when_behind="skip"``, before the
+        oldest are given up.
         """
         outbox = live_outbox(sampling_rate, recording, unsent)
         opener = self._opener("AnalyzeStream", timeout, priority)

@@ -146,19 +146,28 @@ async def test_a_day_is_no_end(kind: str) -> None:
     assert [part.index for part in parts if isinstance(part, LiveWindow)] == list(range(21))
 
 
-async def test_a_deadline_that_was_given_and_silence_end_it() -> None:
-    async with Server([5], grpc.StatusCode.DEADLINE_EXCEEDED) as address, AsyncClient(address) as client:
-        async with client.stream(RATE, timeout=30.0, **ARGUMENTS) as stream:
-            await stream.send(X)
-            with pytest.raises(DeadlineExceeded):
-                await _rest(aiter(stream))
-    async with Server([], idle_s=0.05) as address, AsyncClient(address) as client:
-        async with client.stream(RATE, **ARGUMENTS) as stream:
-            await stream.send(X[:, :100])
-            parts = aiter(stream)
-            assert [type(await anext(parts)) for _ in range(2)] == [LiveStarted, LiveWindow]
-            with pytest.raises(DeadlineExceeded, match="no samples"):
-                await anext(parts)
+async def test_a_deadline_that_was_given_ends_it() -> None:
+    async with (
+        Server([5], grpc.StatusCode.DEADLINE_EXCEEDED) as address,
+        AsyncClient(address) as client,
+        client.stream(RATE, timeout=30.0, **ARGUMENTS) as stream,
+    ):
+        await stream.send(X)
+        with pytest.raises(DeadlineExceeded):
+            await _rest(aiter(stream))
+
+
+async def test_silence_ends_it() -> None:
+    async with (
+        Server([], idle_s=0.05) as address,
+        AsyncClient(address) as client,
+        client.stream(RATE, **ARGUMENTS) as stream,
+    ):
+        await stream.send(X[:, :100])
+        parts = aiter(stream)
+        assert [type(await anext(parts)) for _ in range(2)] == [LiveStarted, LiveWindow]
+        with pytest.raises(DeadlineExceeded, match="no samples"):
+            await anext(parts)
 
 
 async def test_a_closed_stream_ends_quietly_for_whoever_reads_it() -> None:
