@@ -12,6 +12,7 @@ from cardiomesh._proto.explainer.v1 import explainer_pb2
 from cardiomesh.cards import CardStore, ModelCard
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, InvalidRequest, Unavailable
+from cardiomesh.language import Language
 from explainer.admission import Admission
 from explainer.binding import bound_card, bound_tensor
 from explainer.desk import Desk
@@ -29,6 +30,7 @@ Method: TypeAlias = explainer_pb2.Method.ValueType
 #: All of them, in the order of the parts.
 METHODS: Final = tuple(m for m in explainer_pb2.Method.values() if m != explainer_pb2.METHOD_UNSPECIFIED)
 Part = explainer_pb2.ExplainResponse
+_RELATIONS: Final = {"<=": "≤", ">=": "≥"}
 
 
 class Explanation:
@@ -105,12 +107,22 @@ class Explanation:
 
 
 def _switched_off(card: ModelCard, name: str, verdict: MethodVerdict) -> Withheld:
-    gates = ", ".join(f"{g.name} {g.value:.3g} (limit {g.relation} {g.limit:g})" for g in verdict.failed)
+    def gates(language: Language, limit: str) -> str:
+        return ", ".join(
+            f"{g.name} {_plain(g.value, language)} ({limit} {_RELATIONS[g.relation]} {_plain(g.limit, language)})"
+            for g in verdict.failed
+        )
+
     return Withheld(
         explainer_pb2.MISSING_REASON_SWITCHED_OFF,
-        f"{name} is switched off for {card.name} version {card.version}: failed {gates}",
-        f"{name} está desligado para {card.name} versão {card.version}: não passou em {gates}",
+        f"{name} is switched off for {card.name} version {card.version}: failed {gates('en', 'limit')}",
+        f"{name} está desligado para {card.name} versão {card.version}: não passou em {gates('pt', 'limite')}",
     )
+
+
+def _plain(value: float, language: Language) -> str:
+    text = f"{value:.3g}"
+    return text.replace(".", ",") if language == "pt" else text
 
 
 def _codes(request: explainer_pb2.ExplainRequest, card: ModelCard) -> Sequence[str]:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2
+from cardiomesh.language import Language
+from cardiomesh.rules.words import number
 from explainer.case import Case
 from explainer.counterfactual import Counterfactual
 from explainer.lime import Lime
@@ -142,13 +144,18 @@ def _flipped(case: Case, found: Counterfactual, by_segment: npt.NDArray[np.float
     present = case.probability >= case.statement.threshold
     strongest = SEGMENT_NAMES[SEGMENTS[int(by_segment.argmax())]]
     share = f"{100 * float(by_segment.max()):.0f} %"
-    energy = f"{100 * found.energy:.1f} %"
-    change = f"{case.probability:.2f} → {found.probability:.2f}"
+
+    def change(language: Language) -> str:
+        return " → ".join(number(p, "1", language, 2) for p in (case.probability, found.probability))
+
+    def energy(language: Language) -> str:
+        return f"{number(100 * found.energy, '%', language, 1)} %"
+
     return explainer_pb2.Text(
-        en=f"{case.code} would be {'absent' if present else 'present'} ({change}) with {energy} of the signal's energy "
-        f"changed, mostly in the {strongest[0]} ({share}).",
-        pt=f"{case.code} estaria {'ausente' if present else 'presente'} ({change}) com {energy} da energia do sinal "
-        f"mudada, sobretudo em: {strongest[1]} ({share}).",
+        en=f"{case.code} would be {'absent' if present else 'present'} ({change('en')}) with {energy('en')} of the "
+        f"signal's energy changed, mostly in the {strongest[0]} ({share}).",
+        pt=f"{case.code} estaria {'ausente' if present else 'presente'} ({change('pt')}) com {energy('pt')} da energia "
+        f"do sinal mudada, sobretudo em: {strongest[1]} ({share}).",
     )
 
 

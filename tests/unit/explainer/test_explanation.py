@@ -171,7 +171,8 @@ async def test_a_method_that_failed_its_gate_is_off_unless_it_is_named(repositor
     write_verdict(repository, 0.4)
     off = next(p for p in await explained(repository, methods=[]) if p.method == explainer_pb2.METHOD_GRADIENT_X_INPUT)
     assert off.missing.reason == explainer_pb2.MISSING_REASON_SWITCHED_OFF
-    assert "randomisation 0.4" in off.missing.text.en
+    assert "randomisation 0.4 (limit ≤ 0.1)" in off.missing.text.en
+    assert "randomisation 0,4 (limite ≤ 0,1)" in off.missing.text.pt
     (named,) = await explained(repository)
     assert named.HasField("attribution")
     assert [(f.name, f.passed, f.scope) for f in named.fidelity] == [("randomisation", False, "model")]
