@@ -251,7 +251,7 @@ class Analysis:
     async def predicted(self, prepared: Prepared, choice: Choice) -> Sequence[types_pb2.Finding]:
         """What the rules are held against; nothing where Triton is away, because rules need no model."""
         try:
-            return (await self._computed(prepared, choice, Stopwatch())).findings
+            return (await self._decided(prepared, _Wish(), choice, Stopwatch())).findings
         except ModelFailed as failed:
             if isinstance(failed.cause, Unavailable):
                 return ()
