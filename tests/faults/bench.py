@@ -190,6 +190,8 @@ class Bench:
             "identities": str(self.identities),
             "store_key": str(self.key),
             "store_migrate": "true",
+            # A commit to a busy disk takes its time; less than a call has.
+            "store_timeout_s": "3",
         }
 
     def gateway(self, kind: StoreKind) -> GatewayProcess:

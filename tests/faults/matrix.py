@@ -37,7 +37,7 @@ class Fault:
     #: The store that the gateway must have for it; any, where none is named.
     store: StoreKind | None = None
     #: Deadline of each call, in seconds.
-    deadline_s: float = 5.0
+    deadline_s: float = 6.0
     heavy: bool = False
     #: Whether some computed analysis must have met it, where its row allows for that.
     felt: bool = True
