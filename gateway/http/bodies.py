@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 from aiohttp import BodyPartReader, ClientPayloadError, StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from google.protobuf.message import Message
 
 from cardiomesh.errors import Cancelled, DeadlineExceeded, InvalidRequest, TooLarge, WrongMediaType
@@ -72,7 +73,7 @@ async def _form(request: web.Request, values: list[tuple[str, str]]) -> bytes:
             else:
                 value = await _bounded(request, part, _LARGEST_VALUE)
                 values.append((part.name or "", value.decode("utf-8", "replace")))
-    except (ValueError, AssertionError, RuntimeError) as error:
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError) as error:
         raise InvalidRequest.field("body", "is not a readable multipart form", "MALFORMED") from error
     return content
 
