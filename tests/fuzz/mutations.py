@@ -19,7 +19,7 @@ from cardiomesh.ecg.leads import STANDARD_LEADS
 from tests.unit.preprocessor.long.tapes import as_ishne, tape
 from tests.unit.preprocessor.recordings import heart
 
-__all__ = ["METHODS", "Pick", "broken", "seeds"]
+__all__ = ["METHODS", "STREAMS", "Pick", "broken", "seeds"]
 
 #: A number from 0 up to the one given, less one: how a mutation asks what to do.
 Pick = Callable[[int], int]
@@ -36,6 +36,15 @@ METHODS: Final[Mapping[str, type[Message]]] = {
     for service in _SERVICES
     for method in service.methods
 }
+
+#: Methods that take a stream. The others get at least one message: grpc.aio leaves a unary call without one to its
+#: deadline, before any handler of ours is asked.
+STREAMS: Final = frozenset(
+    f"/{service.full_name}/{method.name}"
+    for service in _SERVICES
+    for method in service.methods
+    if method.client_streaming
+)
 
 _NUMBERS: Final = (0, 1, -1, 7, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1)
 _FLOATS: Final = (0.0, -1.0, 1e-300, 1e300, math.nan, math.inf, -math.inf, 0.5, 1e6)

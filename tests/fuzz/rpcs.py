@@ -48,11 +48,12 @@ class Sender:
 
     def one(self, pick: Any) -> str:
         """One broken call, as ``pick`` decides; what is wrong with its end, or nothing."""
-        from tests.fuzz.mutations import broken
+        from tests.fuzz.mutations import STREAMS, broken
 
         method = self.methods[pick(len(self.methods))]
         whole = self._seeds[method]
-        return self.send(method, broken(whole[pick(len(whole))], self._kinds[method], pick))
+        requests = broken(whole[pick(len(whole))], self._kinds[method], pick)
+        return self.send(method, requests if requests or method in STREAMS else [b""])
 
     def send(self, method: str, requests: list[bytes]) -> str:
         """One call of any kind."""

@@ -31,7 +31,7 @@ def test_broken_calls_end_with_an_error_that_was_foreseen(addresses: Addresses, 
     sender = Sender(addresses.gateway, tuple(authorization.items()))
     pick = random.Random(20).randrange
     try:
-        wrong = [text for _ in range(150) if (text := sender.one(pick))]
+        wrong = [text for _ in range(60) if (text := sender.one(pick))]
         assert wrong == []
         assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND"} <= sender.outcomes.keys()
         assert sender.whole() == ""
