@@ -9,24 +9,25 @@ of four kinds in random order within one run:
 ``control``    beside one process that computes the attribution graph without a pause in the kernel's idle class and
                knows nothing of the mesh: what a neighbour of the least priority costs on this machine
 
-Blocks in which processes that are not of this run used more than ``--others`` of the machine are not counted. The
-callers of explanations are a process of their own in the idle class; one that is refused asks again after 0.2 s.
+On a shared machine, only quarters of a second count in which processes that are not of this run used at most
+``--others`` of it. The callers of explanations are a process of their own in the idle class; one that is refused asks
+again after 0.2 s. The interval of a ratio is a bootstrap's over the counted quarters.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import platform
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,10 @@ from cardiomesh.local import Mesh
 
 LIMIT: Final = 1.2
 KINDS: Final = ("alone", "recordings", "ids", "control")
+FLOODS: Final = ("recordings", "ids")
 PERCENTILES: Final = (0.5, 0.95, 0.99)
+QUARTER_S: Final = 0.25
+RESAMPLES: Final = 1000
 #: Until a neighbour is in full swing.
 LEAD_IN_S: Final = 3.0
 GRAPH: Final = Path(__file__).parents[1] / "model_repository" / "hybrid_mobile_attribution" / "2" / "model.onnx"
@@ -107,84 +111,97 @@ def neighbour(kind: str, mesh: Mesh, callers: int) -> Iterator[None]:
         child.wait()
 
 
-def own_seconds() -> dict[int, float]:
-    """Processor time so far of this process and all that it started, by process."""
+def own_processes() -> list[Path]:
+    """The accounts of this process and all that it started."""
     parents: dict[int, int] = {}
-    used: dict[int, float] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(folder.name)] = int(fields[1])
-            used[int(folder.name)] = (int(fields[11]) + int(fields[12])) * _TICK_S
+            with suppress(OSError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     mine = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
         mine |= more
-    return {pid: used[pid] for pid in mine}
+    return [Path(f"/proc/{pid}/stat") for pid in mine]
 
 
-def all_seconds() -> float:
-    """Processor time so far of everybody, what the host took away included."""
+def processor_seconds(mine: list[Path]) -> tuple[float, float]:
+    """Processor time so far of these processes, and of everybody, what the host took away included."""
+    own = 0
+    for account in mine:
+        with suppress(OSError):
+            own += sum(map(int, account.read_text().rpartition(")")[2].split()[11:13]))
     user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9])
-    return (user + nice + system + sum(rest)) * _TICK_S
+    return own * _TICK_S, (user + nice + system + sum(rest)) * _TICK_S
 
 
-async def block(client: AsyncClient, file: bytes, seconds: float) -> tuple[list[float], float]:
-    """Latencies in milliseconds, and the share of the machine that others used meanwhile."""
-    own, everybody, started = own_seconds(), all_seconds(), time.perf_counter()
-    latencies = []
-    while (now := time.perf_counter()) < started + seconds:
-        await client.analyze(file=file, bypass_cache=True)
-        latencies.append((time.perf_counter() - now) * 1e3)
-    mine = sum(used - own.get(pid, 0.0) for pid, used in own_seconds().items())
-    spent = (time.perf_counter() - started) * (os.cpu_count() or 1)
-    return latencies, (all_seconds() - everybody - mine) / spent
+async def block(client: AsyncClient, file: bytes, seconds: float) -> list[tuple[float, list[float]]]:
+    """Quarters of a second: the share of the machine that others used, and latencies in milliseconds."""
+    mine, cores = own_processes(), os.cpu_count() or 1
+    until = time.perf_counter() + seconds
+    quarters = []
+    while time.perf_counter() < until:
+        own, everybody = processor_seconds(mine)
+        started, latencies = time.perf_counter(), []
+        while (now := time.perf_counter()) < started + QUARTER_S:
+            await client.analyze(file=file, bypass_cache=True)
+            latencies.append((time.perf_counter() - now) * 1e3)
+        own_later, everybody_later = processor_seconds(mine)
+        others = (everybody_later - everybody - own_later + own) / cores / (time.perf_counter() - started)
+        quarters.append((others, latencies))
+    return quarters
 
 
-def percentile(values: list[float], share: float) -> float:
-    """Nearest rank."""
-    ordered = sorted(values)
+def percentile(quarters: list[list[float]], share: float) -> float:
+    """Nearest rank over all latencies."""
+    ordered = sorted(itertools.chain.from_iterable(quarters))
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def report(blocks: dict[str, list[list[float]]]) -> None:
-    """Medians over the blocks of each kind, and their ratios to those of the predictions alone."""
-    middle = {
-        kind: [statistics.median(percentile(one, share) for one in some) for share in PERCENTILES]
-        for kind, some in blocks.items()
-        if some
-    }
-    print(f"\n{'beside':<12}{'blocks':>7}{'p50 ms':>8}{'p95 ms':>8}{'p99 ms':>8}   as multiples of alone")
-    for kind, values in middle.items():
-        ratios = [value / alone for value, alone in zip(values, middle["alone"], strict=True)]
-        verdict = ""
-        if kind in ("recordings", "ids"):
-            verdict = f"  p99 <= {LIMIT:g} {'kept' if ratios[-1] <= LIMIT else 'MISSED'}"
+def ratio_interval(some: list[list[float]], alone: list[list[float]], share: float) -> tuple[float, float]:
+    """95 % of what the ratio of two percentiles would be with other quarters of the same kinds."""
+    rng = random.Random(0)  # noqa: S311 — no secret
+    ratios = sorted(
+        percentile(rng.choices(some, k=len(some)), share) / percentile(rng.choices(alone, k=len(alone)), share)
+        for _ in range(RESAMPLES)
+    )
+    return ratios[round(RESAMPLES * 0.025)], ratios[round(RESAMPLES * 0.975) - 1]
+
+
+def report(counted: dict[str, list[list[float]]]) -> None:
+    """Percentiles of each kind, and as multiples of those of the predictions alone."""
+    alone = counted["alone"]
+    print(f"{'beside':<12}{'n':>7}{'p50 ms':>8}{'p95 ms':>8}{'p99 ms':>8}   as multiples of alone (p99: 95 % interval)")
+    for kind, some in counted.items():
+        if not some or not alone:
+            continue
+        values = [percentile(some, share) for share in PERCENTILES]
+        ratios = [value / percentile(alone, share) for value, share in zip(values, PERCENTILES, strict=True)]
+        low, high = ratio_interval(some, alone, PERCENTILES[-1])
+        verdict = f"  <= {LIMIT:g} {'kept' if ratios[-1] <= LIMIT else 'MISSED'}" if kind in FLOODS else ""
         cells = "".join(f"{value:>8.1f}" for value in values)
-        print(f"{kind:<12}{len(blocks[kind]):>7}{cells}   {' '.join(f'{r:.2f}' for r in ratios)}{verdict}")
+        said = f"{' '.join(f'{r:.2f}' for r in ratios)} ({low:.2f} to {high:.2f})"
+        print(f"{kind:<12}{sum(map(len, some)):>7}{cells}   {said}{verdict}")
 
 
 async def measure(mesh: Mesh, options: argparse.Namespace) -> None:
-    """Blocks until there are enough of each kind, or the time is over; then how long explanations take meanwhile."""
+    """Blocks until enough of each kind counts, or the time is over; then how long explanations take meanwhile."""
     file = sample_ecg().read_bytes()
-    blocks: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    counted: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     spoilt = 0
     async with AsyncClient(mesh.addresses.gateway, credential=mesh.api_key, timeout=60) as client:
         for _ in range(20):
             await client.analyze(file=file, bypass_cache=True)
         await client.explain(CODE, file=file, methods=METHODS, timeout=300)  # warm-up
-        until = time.monotonic() + options.minutes * 60
-        while time.monotonic() < until and min(map(len, blocks.values())) < options.blocks:
+        until, enough = time.monotonic() + options.minutes * 60, options.counted / QUARTER_S
+        while time.monotonic() < until and min(map(len, counted.values())) < enough:
             for kind in random.sample(KINDS, len(KINDS)):
                 with neighbour(kind, mesh, options.callers):
-                    latencies, others = await block(client, file, options.seconds)
-                if others <= options.others:
-                    blocks[kind].append(latencies)
-                spoilt += others > options.others
-        print(f"{spoilt} blocks not counted, in which others used more than {options.others:.0%} of the machine")
-        report(blocks)
+                    quarters = await block(client, file, options.seconds)
+                good = [latencies for others, latencies in quarters if others <= options.others]
+                counted[kind] += good
+                spoilt += len(quarters) - len(good)
+        print(f"{spoilt * QUARTER_S:.0f} s not counted, in which others used more than {options.others:.0%}\n")
+        report(counted)
         await patience(client, file)
 
 
@@ -211,7 +228,7 @@ async def patience(client: AsyncClient, file: bytes) -> None:
 def main() -> None:
     """Start the mesh, measure, stop; or be the neighbour."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=12, help="counted blocks of each kind")
+    parser.add_argument("--counted", type=float, default=60.0, help="seconds of each kind that must count")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one block")
     parser.add_argument("--minutes", type=float, default=8.0, help="when to stop in any case")
     parser.add_argument("--callers", type=int, default=8, help="callers of explanations without a pause")
