@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,8 +20,6 @@ __all__ = ["ServedModel"]
 
 #: Windows per request: an instance is free again after this many, and so is the core it ran on.
 BATCH: Final = 4
-#: Triton is asked no more often than this what others ask of it.
-_LOOK_S: Final = 0.1
 #: Graphs that only explanations ask, by the name the publisher gives them.
 _ATTRIBUTION: Final = "_attribution"
 #: Triton's priority level of explanations, behind everything that a caller may ask for.
@@ -43,7 +40,6 @@ class ServedModel:
         self._pace = pace
         #: Predictions that this process has asked for, or is about to.
         self._own = 0
-        self._looked = -_LOOK_S
 
     async def predict(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
         """Raw logits of all heads ``[windows, classes]`` from the graph that answers requests."""
@@ -71,17 +67,15 @@ class ServedModel:
         return AttributionPass(np.concatenate(logits, axis=1), gradient, cam)
 
     async def _predict(self, card: ModelCard, ecg: FloatArray) -> FloatArray:
-        self._own += len(ecg)
         return np.concatenate(await self._ask(card, card.name, {card.input.name: ecg}, _heads(card)), axis=1)
 
     async def _look(self) -> None:
         """Find out how many predictions others have asked Triton for."""
-        if time.monotonic() - self._looked < _LOOK_S:
+        if not self._pace.due:
             return
         answer = await self._statistics(service_pb2.ModelStatisticsRequest())
         predictions = sum(m.inference_count for m in answer.model_stats if not m.name.endswith(_ATTRIBUTION))
         self._pace.saw(predictions - self._own)
-        self._looked = time.monotonic()
 
     async def _attribution(
         self, card: ModelCard, ecg: FloatArray, target: FloatArray, outputs: Sequence[str]
@@ -110,6 +104,8 @@ class ServedModel:
         request.parameters["priority"].uint64_param = _LAST
         await self._look()
         await self._pace.stand_back()
+        if graph == card.name:
+            self._own += len(next(iter(inputs.values())))
         try:
             with self._pace.asking():
                 answer = await self._infer(request)
