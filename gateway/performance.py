@@ -31,6 +31,8 @@ def _window(series: Series, seconds: float) -> gateway_pb2.PerformanceWindow:
     calls = series.recent("rpc_duration", seconds, "rpc.method", _STATUS)
     hops = series.recent("hop_duration", seconds, "cardiomesh.hop", _STATUS)
     models = series.recent("inference_latency", seconds, "cardiomesh.model")
+    shed = series.recent("calls_shed", seconds, "cardiomesh.shed")
+    waits = series.recent("admission_wait", seconds, "cardiomesh.priority")
     lookups = series.recent("cache_lookups", seconds, "cardiomesh.cache")
     return gateway_pb2.PerformanceWindow(
         seconds=seconds,
@@ -39,6 +41,11 @@ def _window(series: Series, seconds: float) -> gateway_pb2.PerformanceWindow:
         hops=_summaries(hops, observed),
         models=_summaries({(*labels, None): found for labels, found in models.items()}, observed),
         cache=_cache({outcome: found.count for (outcome,), found in lookups.items()}),
+        shed=[
+            gateway_pb2.ShedCount(reason=str(reason), count=found.count)
+            for (reason,), found in sorted(shed.items(), key=lambda item: -item[1].count)
+        ],
+        waits=_summaries({(*labels, None): found for labels, found in waits.items()}, observed),
         refused=sum(found.count for (_, status), found in calls.items() if status == _EXHAUSTED),
     )
 

@@ -48,6 +48,9 @@ def test_models_hops_cache_and_calls_in_flight(series: Series) -> None:
     series.gauge("rpc_in_flight", lambda: 3, ())
     series.observe("inference_latency", 4.0, ("hybrid_mobile",))
     series.observe("hop_duration", 5.0, ("triton", 4))
+    series.observe("admission_wait", 7.0, ("routine",))
+    for reason, count in (("queue", 2), ("tenant", 5)):
+        series.count("calls_shed", ("batch", reason), count)
     for outcome, count in (("hit", 3), ("miss", 1)):
         series.count("cache_lookups", (outcome,), count)
     answer = performance(series)
@@ -55,6 +58,8 @@ def test_models_hops_cache_and_calls_in_flight(series: Series) -> None:
     assert answer.in_flight == 3
     assert (window.models[0].name, window.models[0].HasField("failed")) == ("hybrid_mobile", False)
     assert (window.hops[0].name, window.hops[0].failed) == ("triton", 1)
+    assert [(found.reason, found.count) for found in window.shed] == [("tenant", 5), ("queue", 2)]
+    assert [(found.name, found.count) for found in window.waits] == [("routine", 1)]
     assert (window.cache.hits, window.cache.misses, window.cache.hit_rate) == (3, 1, 0.75)
 
 

@@ -1759,6 +1759,8 @@ class PerformanceWindow(_message.Message):
     HOPS_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    SHED_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     seconds: _builtins.float
     """Length of the window, in seconds."""
     observed: _builtins.float
@@ -1781,6 +1783,14 @@ class PerformanceWindow(_message.Message):
     def cache(self) -> Global___CacheUse:
         """Look-ups of earlier results."""
 
+    @_builtins.property
+    def shed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShedCount]:
+        """Those that admission shed, by reason; most frequent first."""
+
+    @_builtins.property
+    def waits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencySummary]:
+        """How long calls waited for their turn, by priority; those that need not wait are not among them."""
+
     def __init__(
         self,
         *,
@@ -1791,14 +1801,42 @@ class PerformanceWindow(_message.Message):
         hops: _abc.Iterable[Global___LatencySummary] | None = ...,
         cache: Global___CacheUse | None = ...,
         refused: _builtins.int = ...,
+        shed: _abc.Iterable[Global___ShedCount] | None = ...,
+        waits: _abc.Iterable[Global___LatencySummary] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "hops", b"hops", "methods", b"methods", "models", b"models", "observed", b"observed", "refused", b"refused", "seconds", b"seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "hops", b"hops", "methods", b"methods", "models", b"models", "observed", b"observed", "refused", b"refused", "seconds", b"seconds", "shed", b"shed", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PerformanceWindow: _TypeAlias = PerformanceWindow  # noqa: Y015
+
+@_typing.final
+class ShedCount(_message.Message):
+    """Calls that were refused before their work, for one reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why: "queue", "deadline", "timeout" or "tenant"."""
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShedCount: _TypeAlias = ShedCount  # noqa: Y015
 
 @_typing.final
 class LatencySummary(_message.Message):
@@ -1821,7 +1859,7 @@ class LatencySummary(_message.Message):
     count: _builtins.int
     """How often."""
     failed: _builtins.int
-    """How many of those did not end with OK; absent for models, of which only the calls' outcome is known."""
+    """How many of those did not end with OK; absent where only the call's outcome is known."""
     per_second: _builtins.float
     """How often per second."""
     mean: _builtins.float
