@@ -47,6 +47,11 @@ def _per_request(metric: str) -> str:
     return f"{_rate(metric, 'model')} / {_rate('nv_inference_request_success', 'model')}"
 
 
+def _trial(figure: str) -> str:
+    labels = "pod, cardiomesh_model, cardiomesh_model_version, cardiomesh_arm"
+    return f"max by ({labels}) (cardiomesh_trial_{figure}{{{_HERE}}})"
+
+
 _GATEWAY: Final = 'container="gateway"'
 _RPC: Final = "cardiomesh_rpc_duration_milliseconds"
 _HOP: Final = "cardiomesh_hop_duration_milliseconds"
@@ -162,6 +167,44 @@ MESH: Final = (
         (
             (f"sum by (pod) (cardiomesh_audit_waiting{{{_HERE}}})", "{{pod}} waiting"),
             (f"sum by (pod) (cardiomesh_audit_unshipped{{{_HERE}}})", "{{pod}} in the journal"),
+        ),
+    ),
+    Panel(
+        "Answers by model version and arm",
+        "reqps",
+        (
+            (
+                _rate("cardiomesh_routed_requests_total", "cardiomesh_model, cardiomesh_model_version, cardiomesh_arm"),
+                "{{cardiomesh_model}} {{cardiomesh_model_version}} {{cardiomesh_arm}}",
+            ),
+        ),
+        "canary: on trial. fallback: what was to answer could not.",
+    ),
+    Panel(
+        "Trials: agreement with the stable version",
+        "percentunit",
+        ((_trial("agreement"), "{{cardiomesh_model}} {{cardiomesh_model_version}} {{cardiomesh_arm}}"),),
+        "Share of statements that both call alike on the same recordings; each pod has seen others.",
+    ),
+    Panel(
+        "Trials: drift and change",
+        "short",
+        (
+            (_trial("drift"), "{{cardiomesh_model}} {{cardiomesh_model_version}} index"),
+            (_trial("change"), "{{cardiomesh_model}} {{cardiomesh_model_version}} mean |Δp|"),
+        ),
+        "The largest stability index of a statement, and the mean absolute change of a probability.",
+    ),
+    Panel(
+        "Changes of the routing table",
+        "short",
+        (
+            (
+                "sum by (cardiomesh_model, cardiomesh_change) (increase(cardiomesh_route_changes_total{"
+                + _HERE
+                + "}[$__rate_interval]))",
+                "{{cardiomesh_model}} {{cardiomesh_change}}",
+            ),
         ),
     ),
     Panel(
