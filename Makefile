@@ -118,10 +118,10 @@ bench-rules: $(VENV)/.dev ## How well the clinical rules agree with PTB-XL's and
 	@$(BIN)/python benchmarks/rules.py
 
 bench-decision: $(VENV)/.dev ## What the decision layer's shifts and flags do on fold 9 of PTB-XL (CARDIOMESH_DATA).
-	@$(BIN)/python benchmarks/decision.py
+	@$(BIN)/python -m benchmarks.decision
 
 bench-near-duplicates: $(VENV)/.dev ## How surely a recording is known again in another form (CARDIOMESH_DATA).
-	@$(BIN)/python benchmarks/near_duplicates.py
+	@$(BIN)/python -m benchmarks.near_duplicates
 
 fuzz: $(VENV)/.dev ## Ten minutes of broken files through the preprocessor's real RPC.
 	@$(BIN)/python -m tests.unit.preprocessor.fuzz --seconds 600

@@ -1,6 +1,6 @@
 """What the decision layer does to the answers on fold 9 of PTB-XL, through the whole mesh. Prints Markdown.
 
-    python benchmarks/decision.py [--data DIR] [--limit N]
+    python -m benchmarks.decision [--data DIR] [--limit N]
 
 Each recording is sent as it is stored (500 Hz) with the patient's age and sex, and measured; hybrid_mobile answers.
 Each rule of the policy is then judged alone: on the recordings it acts on (those that depend on the setting or a poor

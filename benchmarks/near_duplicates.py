@@ -1,6 +1,6 @@
 """How surely the same recording is known again in another form, and how seldom another is taken for it. PTB-XL.
 
-    python benchmarks/near_duplicates.py [--data DIR] [--every N]
+    python -m benchmarks.near_duplicates [--data DIR] [--every N]
 
 Every N-th recording, and every recording of a patient who has several, is re-written in other forms; both ways through
 the preprocessor's conditioning. Found: the two share a landmark, as the look-up needs, and are at least as alike as the
