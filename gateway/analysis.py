@@ -29,7 +29,7 @@ from gateway.idempotency import claim_of
 from gateway.inference import Inference
 from gateway.leads import Leads
 from gateway.recent import Recent
-from gateway.recordings import checked, digest_of
+from gateway.recordings import checked, digest_of, without_subject
 from gateway.routing import Choice, ModelFailed, Router, Trials, Wanted
 from gateway.stopwatch import Stopwatch
 
@@ -128,7 +128,7 @@ class Analysis:
                     raise failed.cause from failed
                 choice = instead
         if not request.bypass_cache:
-            self._recent.put(self._recording_key(answer.result_id), recording)
+            self._recent.put(self._recording_key(answer.result_id), without_subject(recording))
         choice.disclose(answer)
         self._telemetry.count("routed_requests", choice.labels)
         return answer

@@ -8,7 +8,7 @@ from typing import Final
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.errors import InvalidRequest
 
-__all__ = ["checked", "digest_of"]
+__all__ = ["checked", "digest_of", "without_subject"]
 
 MAX_SUBJECT_REF: Final = 128
 
@@ -22,9 +22,14 @@ def checked(recording: types_pb2.Recording) -> types_pb2.Recording:
     return recording
 
 
-def digest_of(recording: types_pb2.Recording) -> str:
-    """sha256 over all that the preprocessor sees: the same request again needs no second decoding."""
+def without_subject(recording: types_pb2.Recording) -> types_pb2.Recording:
+    """A copy that says nothing of whom it is."""
     seen = types_pb2.Recording()
     seen.CopyFrom(recording)
     seen.subject_ref = ""
-    return hashlib.sha256(seen.SerializeToString(deterministic=True)).hexdigest()
+    return seen
+
+
+def digest_of(recording: types_pb2.Recording) -> str:
+    """sha256 over all that the preprocessor sees: the same request again needs no second decoding."""
+    return hashlib.sha256(without_subject(recording).SerializeToString(deterministic=True)).hexdigest()
