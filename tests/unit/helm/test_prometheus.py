@@ -24,12 +24,15 @@ from helm.tools.values import CHART
 
 #: Not on this machine, or not before something goes wrong: asked for, but data cannot be expected.
 ELSEWHERE = re.compile(r"nv_gpu_|certmanager_|unavailable|rpc_grpc_status_code=\"8\"|absent\(")
-#: Only failures make these; nothing fails here.
+#: Only failures and overload make these; nothing fails here.
 FAILURES = (
     "CardioMeshHopFails",
     "CardioMeshAuditFails",
     "CardioMeshQualityDrifts",
     "cardiomesh: Failing hops 0",
+    "cardiomesh: Left alone, and tried again 1",
+    "cardiomesh: Refused before their work 0",
+    "cardiomesh: Wait for a turn, p99 0",
 )
 
 
