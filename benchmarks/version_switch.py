@@ -2,8 +2,9 @@
 
 Run by ``make bench-version-switch``. The embedded mesh serves a copy of ``hybrid_mobile``. While callers send
 recordings without a pause, version 3 (the same network under another number) is put beside version 2, loaded, tried on
-a tenth of the recordings, promoted, rolled back, promoted again, and version 2 is unloaded. Prints what each step's
-requests came to, and ends with an error unless none has failed and each step was answered by the versions it allows.
+a tenth of the recordings, promoted, rolled back, promoted again, and version 2 is unloaded. Then version 4 is tried,
+whose card calls every statement present: the gateway has to take it back by itself. Prints what each step's requests
+came to, and ends with an error unless none has failed and each step was answered by the versions it allows.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from cardiomesh.local import Mesh
 from cardiomesh.rpc.channel import dial
 
 NAME: Final = "hybrid_mobile"
-OLD, NEW = 2, 3
+OLD, NEW, BAD = 2, 3, 4
+_LONGEST_TRIAL_S: Final = 120.0
 PARTS: Final = ("triton", "redis", "preprocessor", "gateway")
 #: Both what callers and what operators may do, on loopback.
 ENVIRONMENT: Final = {"CARDIOMESH_ANONYMOUS_ROLES": '["clinician", "operator"]'}
@@ -72,10 +74,11 @@ def copy_of_model(source: Path, target: Path) -> None:
     publish(source / NAME / str(OLD), target / NAME / str(OLD), OLD)
 
 
-def publish(source: Path, target: Path, version: int) -> None:
+def publish(source: Path, target: Path, version: int, *, spoilt: bool = False) -> None:
     """Put a version into a repository as the publisher does: whole in a scratch folder, then moved to its place.
 
-    Only the number changes. Triton reads the repository when it is told to, and so never sees half of it.
+    Only the number changes and, where it is ``spoilt``, every threshold becomes 0. Triton reads the repository when it
+    is told to, and so never sees half of it.
     """
     scratch = target.parent / "being-published"
     scratch.mkdir()
@@ -87,6 +90,9 @@ def publish(source: Path, target: Path, version: int) -> None:
         if key.startswith(own)
     }
     card |= {"version": version, "attribution": None}
+    if spoilt:
+        for statement in (statement for head in card["heads"] for statement in head["classes"]):
+            statement["threshold"] = 0.0
     (scratch / "card.json").write_text(json.dumps(card))
     for file in source.iterdir():
         if file.suffix in (".onnx", ".bin"):
@@ -167,6 +173,25 @@ class Rehearsal:
         ready = await triton.ModelReady(service_pb2.ModelReadyRequest(name=NAME, version=str(OLD)))
         if ready.ready:
             self.steps[-1].failed["version 2 was to be unloaded, and is ready"] += 1
+        await asyncio.to_thread(publish, source / NAME / str(OLD), place / str(BAD), BAD, spoilt=True)
+        await self._through("4, a bad one, is loaded", new, load)
+        await self._through("4 is tried and taken back", {NEW, BAD}, lambda: self._tried(admin), then=new)
+
+    async def _tried(self, admin: Any) -> None:
+        """Return when the gateway has ended the trial of the bad version."""
+        target = model_admin_pb2.Target(version=BAD)
+        await admin.SetCanary(model_admin_pb2.SetCanaryRequest(name=NAME, target=target, share=0.3))
+        for _ in range(int(_LONGEST_TRIAL_S * 10)):
+            if not (await self._route(admin)).HasField("canary"):
+                return
+            await asyncio.sleep(0.1)
+        self.steps[-1].failed["the bad version was not taken back"] += 1
+
+    @staticmethod
+    async def _route(admin: Any) -> model_admin_pb2.Route:
+        answer = await admin.GetRoutes(model_admin_pb2.GetRoutesRequest(name=NAME))
+        route: model_admin_pb2.Route = answer.routes[0]
+        return route
 
     async def _through(
         self, name: str, allowed: set[int], act: Callable[[], Awaitable[Any]] | None, then: set[int] | None = None
