@@ -104,6 +104,35 @@ async def test_any_answers_token_takes_the_stream_up_without_losing_or_doubling_
     assert windows(before) | windows(after) == EXPECTED
 
 
+async def test_what_was_delivered_out_of_turn_is_not_delivered_again_and_its_alarm_stands() -> None:
+    """The fourth window shows something critical and comes first; then the connection breaks."""
+    asked, held = 0, asyncio.Event()
+
+    class Watching(Analysis):
+        async def analyze(self, request: gateway_pb2.AnalyzeRequest) -> gateway_pb2.AnalyzeResponse:
+            nonlocal asked
+            answer = await super().analyze(request)
+            if answer.signal_hash == EXPECTED.get(3):
+                answer.findings.add(code="VF", name="VF", present=True, urgency=types_pb2.URGENCY_CRITICAL)
+            asked += any(request.recording.signal.samples)
+            if asked == 6:
+                held.set()
+            await held.wait()
+            return answer
+
+    stream = desk(Watching(), windows_at_once=6).stream(sent())
+    before = [await anext(stream), await anext(stream)]
+    await stream.aclose()
+    assert windows(before) == {3: EXPECTED[3]}
+    assert before[-1].next_sample == 0
+    after, error = await taken(desk().stream(sent(resumption_token=before[-1].resumption_token)))
+    assert error is None
+    assert after[0].started.active_alarms == ["VF"]
+    assert windows(after) == {k: found for k, found in EXPECTED.items() if k != 3}
+    cleared = [a for part in after for a in part.window.alarms]
+    assert [(a.code, a.state, a.onset) for a in cleared] == [("VF", gateway_pb2.ALARM_STATE_CLEARED, 3.0)]
+
+
 async def test_a_token_of_another_tenant_or_start_is_refused() -> None:
     parts, _ = await taken(desk().stream(sent()))
     token = parts[5].resumption_token
