@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, TypeAlias
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2
@@ -45,7 +45,7 @@ class Explanation:
         self._verdicts = verdicts
         self._admission = admission
 
-    async def parts(self, request: explainer_pb2.ExplainRequest, seconds: float) -> AsyncIterator[Part]:
+    async def parts(self, request: explainer_pb2.ExplainRequest, seconds: float) -> AsyncGenerator[Part, None]:
         """The parts that can be had in ``seconds``, and for every other a part that says why it is missing.
 
         Refuses with ResultMismatch when tensor or card are not those of the prediction, with Overloaded when too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -24,5 +25,6 @@ class ExplainerServicer(explainer_pb2_grpc.ExplainerServicer):
         self, request: explainer_pb2.ExplainRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[explainer_pb2.ExplainResponse]:
         """Stream the parts of an explanation."""
-        async for part in self._explanation.parts(request, current_budget().remaining()):
-            yield part
+        async with aclosing(self._explanation.parts(request, current_budget().remaining())) as parts:
+            async for part in parts:
+                yield part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Awaitable, Sequence
@@ -13,6 +14,7 @@ from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import ModelCard
+from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.priority import EXPLANATION, PRIORITY_HEADER
 from cardiomesh.chassis.telemetry import Telemetry
@@ -249,9 +251,13 @@ class Analysis:
         return kept
 
     async def predicted(self, prepared: Prepared, choice: Choice) -> Sequence[types_pb2.Finding]:
-        """What the rules are held against; nothing where Triton is away, because rules need no model."""
+        """What the rules are held against; nothing where Triton is away or silent, because rules need no model."""
         try:
-            return (await self._decided(prepared, _Wish(), choice, Stopwatch())).findings
+            # Half of what is left, so that a Triton which takes the question and does not answer leaves time for them.
+            async with asyncio.timeout(current_budget().remaining() / 2):
+                return (await self._decided(prepared, _Wish(), choice, Stopwatch())).findings
+        except TimeoutError:
+            return ()
         except ModelFailed as failed:
             if isinstance(failed.cause, Unavailable):
                 return ()

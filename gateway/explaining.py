@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from cardiomesh._proto.explainer.v1 import explainer_pb2, explainer_pb2_grpc
@@ -47,7 +48,7 @@ class Explaining:
         self._at_once = at_once
         self._inside = 0
 
-    async def explain(self, request: gateway_pb2.ExplainRequest) -> AsyncIterator[gateway_pb2.ExplainResponse]:
+    async def explain(self, request: gateway_pb2.ExplainRequest) -> AsyncGenerator[gateway_pb2.ExplainResponse, None]:
         """The parts of an explanation of exactly one prediction."""
         if self._inside >= self._at_once:
             raise Overloaded(f"{self._inside} explanations are under way; try again in a moment")
@@ -59,9 +60,10 @@ class Explaining:
             async with self._admission.turn(call.priority, call.tenant, "explain") as turn:
                 await turn.begin()
                 onward = await self._bound(request)
-            async for part in self._parts(onward):
-                told.add(part)
-                yield gateway_pb2.ExplainResponse(part=part)
+            async with aclosing(self._parts(onward)) as parts:
+                async for part in parts:
+                    told.add(part)
+                    yield gateway_pb2.ExplainResponse(part=part)
         finally:
             self._inside -= 1
             current_call().detail = str(told)
@@ -102,13 +104,14 @@ class Explaining:
             onward.findings.extend(earlier.findings if earlier else await self._analysis.predicted(prepared, choice))
         return onward
 
-    async def _parts(self, onward: explainer_pb2.ExplainRequest) -> AsyncIterator[Part]:
+    async def _parts(self, onward: explainer_pb2.ExplainRequest) -> AsyncGenerator[Part, None]:
         """The explainer's parts. Lost half-way, what it owes is missing; lost before the first, the call fails."""
         given: set[tuple[int, str]] = set()
         try:
-            async for part in self._explainer.stream(self._explain, onward):
-                given.add((part.method, part.finding_code))
-                yield part
+            async with aclosing(self._explainer.stream(self._explain, onward)) as parts:
+                async for part in parts:
+                    given.add((part.method, part.finding_code))
+                    yield part
         except (Unavailable, DeadlineExceeded) as error:
             if not given:
                 raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
@@ -114,10 +115,11 @@ class PassThrough(grpc.GenericRpcHandler):
                     yield _ranked(request)
 
             try:
-                async for answer in self._triton.stream(self._stream, checked(), "stream"):
-                    if turns:
-                        turns.popleft().end()
-                    yield answer
+                async with aclosing(self._triton.stream(self._stream, checked(), "stream")) as answers:
+                    async for answer in answers:
+                        if turns:
+                            turns.popleft().end()
+                        yield answer
             except CardioMeshError as error:
                 _blame(_STREAM, last, error)
                 raise

@@ -93,8 +93,9 @@ class CardioMeshServicer(gateway_pb2_grpc.CardioMeshServicer):
         self, request: gateway_pb2.ExplainRequest, context: Context[Any, Any]
     ) -> AsyncIterator[gateway_pb2.ExplainResponse]:
         """Stream the parts of an explanation."""
-        async for part in self._explaining.explain(request):
-            yield part
+        async with aclosing(self._explaining.explain(request)) as parts:
+            async for part in parts:
+                yield part
 
     async def GetResult(
         self, request: gateway_pb2.GetResultRequest, context: Context[Any, Any]

@@ -143,7 +143,9 @@ def _postgresql_locked(bench: Bench, gateway: GatewayProcess) -> Iterator[None]:
 _FINE: Final = frozenset({ANSWERED})
 _GONE: Final = frozenset({ANSWERED, "UNAVAILABLE"})
 _AWAY: Final = frozenset({"UNAVAILABLE"})
-_SILENT: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
+#: Who waits in vain holds a place, and the limit on places adapts: others may be shed at the door.
+_SHED: Final = frozenset({"RESOURCE_EXHAUSTED"})
+_SILENT: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"}) | _SHED
 _PARTS: Final = frozenset({ANSWERED, PART_MISSING})
 
 
@@ -192,15 +194,15 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("SQLite", "locked", _sqlite_locked, _SILENT, _SILENT, _SILENT, StoreKind.SQLITE),
     Fault("SQLite", "disk full", _no_room, _AWAY, _AWAY, _AWAY, StoreKind.SQLITE),
     Fault("PostgreSQL", "killed", _postgresql_killed, _AWAY, _AWAY, _AWAY, StoreKind.POSTGRESQL),
-    Fault("PostgreSQL", "locked", _postgresql_locked, _AWAY, _AWAY, _AWAY, StoreKind.POSTGRESQL),
-    Fault("PostgreSQL", "black hole", _link("database", Proxy.hold), _AWAY, _AWAY, _AWAY, StoreKind.POSTGRESQL),
+    Fault("PostgreSQL", "locked", _postgresql_locked, _SILENT, _SILENT, _SILENT, StoreKind.POSTGRESQL),
+    Fault("PostgreSQL", "black hole", _link("database", Proxy.hold), _SILENT, _SILENT, _SILENT, StoreKind.POSTGRESQL),
     Fault(
         "PostgreSQL",
         "connection half open",
         _link("database", Proxy.lose),
-        _GONE,
-        _GONE,
-        _GONE,
+        _FINE | _SILENT,
+        _FINE | _SILENT,
+        _FINE | _SILENT,
         StoreKind.POSTGRESQL,
         felt=False,
     ),
@@ -210,7 +212,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
 
 
 def _says(allowed: frozenset[str]) -> str:
-    words = [word for word in (ANSWERED, PART_MISSING, "UNAVAILABLE", "DEADLINE_EXCEEDED") if word in allowed]
+    words = [ANSWERED, PART_MISSING, "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"]
+    words = [word for word in words if word in allowed]
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 

@@ -74,7 +74,8 @@ async def test_rules_need_no_triton(bench: Bench, caller: AsyncClient, ecg_file:
     await until_answered(caller, microvolts)
     kept = await caller.analyze(file=ecg_file)
     bench.kill("triton")
-    named = await caller.explain("SR", file=ecg_file, methods=["rules"], result_id=kept.result_id)
+    # A preprocessor that has never measured loads what it needs for it first.
+    named = await caller.explain("SR", file=ecg_file, methods=["rules"], result_id=kept.result_id, timeout=60)
     assert named.rules is not None
     assert named.rules.rule("sinus_rhythm").state == "met"
     assert [held.agreement for held in named.rules.agreements] == ["supports"]  # with the prediction that was kept
