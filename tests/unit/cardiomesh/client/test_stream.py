@@ -14,15 +14,18 @@ import pytest
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh.client import (
     AsyncClient,
+    AsyncLiveStream,
     Client,
     LiveAlarm,
     LiveEnd,
     LivePart,
     LiveSkipped,
     LiveStarted,
+    LiveStream,
     LiveWindow,
 )
 from cardiomesh.client._live import live_part_of
+from cardiomesh.client._live_start import live_outbox
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, InvalidRequest, Unavailable
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, status_details
 from tests.unit.gateway.live.harness import RATE, as_tenant, desk, hash_of, numbers
@@ -181,6 +184,66 @@ async def test_a_closed_stream_ends_quietly_for_whoever_reads_it() -> None:
         assert await reading == []
         with pytest.raises(InvalidRequest):
             await stream.send(X[:, :5])
+
+
+class Gone(grpc.RpcError):
+    """What a broken connection raises."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+
+class Calls:
+    """Two calls: the first breaks after its start, the second completes. Keeps what was to feed them."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    def open(self, requests: Any) -> Any:
+        self.requests.append(requests)
+        return self._answers(broken=len(self.requests) == 1)
+
+    def open_async(self, requests: Any) -> Any:
+        answers = self.open(requests)
+
+        async def each() -> AsyncIterator[Any]:
+            for answer in answers:
+                yield answer
+
+        return each()
+
+    def _answers(self, broken: bool) -> Iterator[gateway_pb2.AnalyzeStreamResponse]:
+        started = gateway_pb2.StreamStarted(resumed=not broken)
+        yield gateway_pb2.AnalyzeStreamResponse(started=started, resumption_token=b"t")
+        if broken:
+            raise Gone
+        end = gateway_pb2.StreamEnd(reason=gateway_pb2.END_REASON_COMPLETE)
+        yield gateway_pb2.AnalyzeStreamResponse(end=end, resumption_token=b"t")
+
+
+def kinds(requests: list[gateway_pb2.AnalyzeStreamRequest]) -> list[str | None]:
+    return [request.WhichOneof("part") for request in requests]
+
+
+def test_what_fed_a_broken_call_takes_no_samples_from_the_next() -> None:
+    calls = Calls()
+    stream = LiveStream(calls.open, live_outbox(RATE, ARGUMENTS, 60.0), 60.0, endless=True)
+    stream.send(X[:, :5])
+    stream.finish()
+    assert [type(part) for part in stream] == [LiveStarted, LiveStarted, LiveEnd]
+    broken, whole = (list(requests) for requests in calls.requests)
+    assert kinds(broken) == ["start"]
+    assert kinds(whole) == ["start", "chunk"]
+
+
+async def test_nor_with_asyncio() -> None:
+    calls = Calls()
+    stream = AsyncLiveStream(calls.open_async, live_outbox(RATE, ARGUMENTS, 60.0), 60.0, endless=True)
+    await stream.send(X[:, :5])
+    await stream.finish()
+    assert [type(part) async for part in stream] == [LiveStarted, LiveStarted, LiveEnd]
+    assert kinds([request async for request in calls.requests[0]]) == ["start"]
+    assert kinds([request async for request in calls.requests[1]]) == ["start", "chunk"]
 
 
 async def _rest(parts: AsyncIterator[LivePart]) -> list[LivePart]:
