@@ -97,6 +97,7 @@ def sender(tmp_path: Path, temporary: Path, spans: tuple[str, list[bytes]]) -> I
         "CARDIOMESH_OTLP_ENDPOINT": spans[0],
         "CARDIOMESH_LOG_LEVEL": "DEBUG",
         "CARDIOMESH_KEEP_TENSORS": "true",
+        "CARDIOMESH_NEAR_DUPLICATES_S": "3600",
         "TMPDIR": str(temporary),
     }
     with (
@@ -114,6 +115,7 @@ def analyses(identifiers: Identifiers) -> Iterator[tuple[str, gateway_pb2.Analyz
             name,
             gateway_pb2.AnalyzeRequest(
                 measure=True,
+                idempotency_key=identifiers.number(f"idempotency key {name}"),
                 recording=types_pb2.Recording(
                     subject_ref=identifiers.number(f"subject of {name}"),
                     file=types_pb2.File(content=content, format_hint=identifiers.name(f"format hint of {name}")),
