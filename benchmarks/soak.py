@@ -8,7 +8,9 @@ which each comes before any comes again; they last two to eight seconds. Every a
 Runtime gives in this process. At the end the audit trail is held against the answers that were given.
 
 Memory: the resident size of each process every ten seconds, and the slope of a line through it, one intercept for each
-life of a process. The first fifth of the time is warm-up and left out. Flat is a slope below ``FLAT_MIB_PER_MINUTE``.
+life of a process, with twice its standard error. The first fifth of the time is warm-up and left out. Calls under way
+hold some hundred KiB each, so sizes go up and down by tens of MiB. Flat is a slope that is not above
+``FLAT_MIB_PER_MINUTE`` by more than that error.
 
 It ends with status 1 when an answer was wrong or has no record, when the chain is broken, when a status came that a
 failing part does not explain, when the gateway was not the same process all the time, or when its memory grew.
@@ -73,8 +75,10 @@ class Memory:
                 self._seen[part][pid].append((minutes, rss_mib(pid)))
 
     def table(self, after_minutes: float) -> tuple[str, float]:
-        """The printed rows, and the gateway's slope in MiB per minute."""
-        lines = [f"{'process':<14} {'lives':>5} {'first MiB':>10} {'last MiB':>9} {'slope MiB/min':>14}"]
+        """The printed rows, and the least slope that the gateway may have, in MiB per minute."""
+        lines = [
+            f"{'process':<14} {'lives':>5} {'first MiB':>10} {'last MiB':>9} {'slope MiB/min':>14} {'± (2 s.e.)':>11}"
+        ]
         gateway = float("nan")
         for part, lives in self._seen.items():
             kept = {pid: [s for s in samples if s[0] >= after_minutes] for pid, samples in lives.items()}
@@ -82,12 +86,14 @@ class Memory:
             if not points:
                 continue
             centred = np.concatenate([samples - samples.mean(axis=0) for samples in points])
-            slope = float(centred[:, 0] @ centred[:, 1] / (centred[:, 0] @ centred[:, 0]))
-            lines.append(
-                f"{part:<14} {len(lives):>5} {points[0][0, 1]:>10.1f} {points[-1][-1, 1]:>9.1f} {slope:>+14.3f}"
-            )
+            minutes, sizes = centred.T
+            slope = float(minutes @ sizes / (minutes @ minutes))
+            rest = sizes - slope * minutes
+            error = 2 * float(np.sqrt(rest @ rest / max(1, len(rest) - 2) / (minutes @ minutes)))
+            ends = f"{points[0][0, 1]:>10.1f} {points[-1][-1, 1]:>9.1f}"
+            lines.append(f"{part:<14} {len(lives):>5} {ends} {slope:>+14.3f} {error:>11.3f}")
             if part == "gateway":
-                gateway = slope
+                gateway = slope - error
         return "\n".join(lines), gateway
 
 
