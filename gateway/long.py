@@ -116,11 +116,15 @@ async def _onward(
 ) -> AsyncIterator[preprocessor_pb2.PrepareLongRequest]:
     """The caller's chunks as the preprocessor takes them, one at a time."""
     yield preprocessor_pb2.PrepareLongRequest(start=preprocessor_pb2.PrepareLongStart(stride=stride))
-    async for request in requests:
-        if request.WhichOneof("part") != "chunk":
-            refused.append(_out_of_order())
-            return
-        yield preprocessor_pb2.PrepareLongRequest(chunk=request.chunk)
+    try:
+        async for request in requests:
+            if request.WhichOneof("part") != "chunk":
+                refused.append(_out_of_order())
+                return
+            yield preprocessor_pb2.PrepareLongRequest(chunk=request.chunk)
+    except CardioMeshError as error:
+        # A call whose requests raise is only cancelled by grpc, and nobody would say why.
+        refused.append(error)
 
 
 def _out_of_order() -> InvalidRequest:

@@ -21,9 +21,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 __all__ = ["Sender"]
 
-#: Longest that any broken request may take, in seconds: calls have a deadline of 30, and this machine may be busy.
-LATEST_S: Final = 60.0
-DEADLINE_S: Final = 30.0
+#: Longest that any broken request may take, in seconds, on a machine that may be busy; who takes longer hangs.
+DEADLINE_S: Final = 100.0
 #: What says that nobody knew what happened.
 _UNTYPED: Final = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 
@@ -67,8 +66,8 @@ class Sender:
         took = time.monotonic() - started
         self.outcomes[code.name] += 1
         self.slowest = max(self.slowest, (took, method))
-        if took > LATEST_S:
-            return f"{method} took {took:.1f} s"
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"{method} did not end in {took:.1f} s"
         if code in _UNTYPED and _reason(error) in ("", "INTERNAL"):
             return f"{method} ended with {code.name}: {error.details() if error else ''}"
         return ""

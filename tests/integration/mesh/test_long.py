@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
+from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.client import AsyncClient, Client, LongOverview, LongPart, LongSummary, LongWindow
 from cardiomesh.errors import InvalidRequest, NotFound, UnfitRecording
 from cardiomesh.local import Addresses
+from cardiomesh.rpc.status import error_from_rpc
 from tests.unit.preprocessor.long.tapes import RATE, as_ishne, tape
 
 pytestmark = pytest.mark.mesh
@@ -99,3 +102,17 @@ def test_the_command_line(addresses: Addresses, counts: np.ndarray, tmp_path: Pa
     lines = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120, check=True).stdout
     kinds = [next(iter(json.loads(line))) for line in lines.splitlines()]
     assert kinds == ["overview", *["window"] * 13, "summary"]
+
+
+def test_a_chunk_that_is_no_message_ends_the_stream_with_the_reason(
+    addresses: Addresses, authorization: dict[str, str], counts: np.ndarray
+) -> None:
+    start = gateway_pb2.AnalyzeLongRequest(start=gateway_pb2.AnalyzeLongStart()).SerializeToString()
+    chunk = gateway_pb2.AnalyzeLongRequest(chunk=as_ishne(counts)[:9_000]).SerializeToString()
+    with grpc.insecure_channel(addresses.gateway) as channel:
+        call = channel.stream_stream("/cardiomesh.gateway.v1.CardioMesh/AnalyzeLong")
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call(iter([start, chunk, b"\xff\xff"]), timeout=100, metadata=tuple(authorization.items())))
+    typed = error_from_rpc(caught.value)
+    assert isinstance(typed, InvalidRequest)
+    assert typed.violations[0].reason == "MALFORMED"
