@@ -190,7 +190,7 @@ async def test_a_refusal_in_the_middle_of_an_upload_reaches_both_clients(
 async def test_a_refused_tape_says_why_to_an_asyncio_caller(addresses: Addresses) -> None:
     async with AsyncClient(addresses.gateway) as connected:
         for _ in range(5):
-            with pytest.raises(NotFound, match="resnet"):
+            with pytest.raises(NotFound, match="no such model"):
                 async for _part in connected.analyze_long(bytes(8 * 2**20), model="resnet"):
                     pass
 
