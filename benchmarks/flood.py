@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -96,16 +96,16 @@ async def explanations(address: str, key: str, kind: str, callers: int) -> None:
 
 
 @contextmanager
-def neighbour(kind: str, mesh: Mesh, callers: int) -> Iterator[None]:
-    """What runs beside the predictions of one block."""
+def neighbour(kind: str, mesh: Mesh, callers: int) -> Iterator[Callable[[], bool]]:
+    """What runs beside the predictions of one block; says whether it still does."""
     if kind == "alone":
-        yield
+        yield lambda: True
         return
     command = [sys.executable, __file__, "--neighbour", kind, "--callers", str(callers)]
     child = subprocess.Popen([*command, "--address", mesh.addresses.gateway, "--key", mesh.api_key])
     try:
         time.sleep(LEAD_IN_S)
-        yield
+        yield lambda: child.poll() is None
     finally:
         child.kill()
         child.wait()
@@ -195,12 +195,15 @@ async def measure(mesh: Mesh, options: argparse.Namespace) -> None:
         until, enough = time.monotonic() + options.minutes * 60, options.counted / QUARTER_S
         while time.monotonic() < until and min(map(len, counted.values())) < enough:
             for kind in random.sample(KINDS, len(KINDS)):
-                with neighbour(kind, mesh, options.callers):
+                with neighbour(kind, mesh, options.callers) as lives:
                     quarters = await block(client, file, options.seconds)
-                good = [latencies for others, latencies in quarters if others <= options.others]
+                    beside = lives()
+                good = [latencies for others, latencies in quarters if beside and others <= options.others]
                 counted[kind] += good
                 spoilt += len(quarters) - len(good)
-        print(f"{spoilt * QUARTER_S:.0f} s not counted, in which others used more than {options.others:.0%}\n")
+        print(
+            f"{spoilt * QUARTER_S:.0f} s not counted, in which others used more than {options.others:.0%}, or nobody asked\n"
+        )
         report(counted)
         await patience(client, file)
 
