@@ -201,9 +201,7 @@ async def measure(mesh: Mesh, options: argparse.Namespace) -> None:
                 good = [latencies for others, latencies in quarters if beside and others <= options.others]
                 counted[kind] += good
                 spoilt += len(quarters) - len(good)
-        print(
-            f"{spoilt * QUARTER_S:.0f} s not counted, in which others used more than {options.others:.0%}, or nobody asked\n"
-        )
+        print(f"{spoilt * QUARTER_S:.0f} s not counted: others used more than {options.others:.0%}, or nobody asked\n")
         report(counted)
         await patience(client, file)
 
