@@ -192,6 +192,8 @@ class Bench:
             "store_migrate": "true",
             # A commit to a busy disk takes its time; less than a call has.
             "store_timeout_s": "3",
+            # On a busy machine Redis is late and not away.
+            "cache_timeout_s": "1",
         }
 
     def gateway(self, kind: StoreKind) -> GatewayProcess:

@@ -49,7 +49,9 @@ async def test_fault(bench: Bench, asked: list[Question], fault: Fault) -> None:
             cached = set(
                 await asyncio.gather(*(books.analyze(q, afresh=False, seconds=fault.deadline_s) for q in asked * 2))
             )
-            explained = {await books.explain(asked[0], seconds=fault.deadline_s)}
+            # Parts that do not fit into the time are missing: where none may be, there is plenty.
+            seconds = 60 if fault.explained == {ANSWERED} else fault.deadline_s
+            explained = {await books.explain(asked[0], seconds=seconds)}
 
         # What is not in the row must not happen; and where errors are in it, the fault must have been felt.
         assert computed <= fault.computed
