@@ -182,7 +182,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     http_kserve = HttpPassThrough(settings.triton_http_address, triton, catalogue, admission, telemetry)
 
     def routes(app: web.Application, calls: Calls) -> Sequence[Middleware]:
-        HttpApi({"CardioMesh": servicer}).add_routes(app)
+        HttpApi({"CardioMesh": servicer, "ModelAdmin": routing.servicer}).add_routes(app)
         http_kserve.add_routes(app)
         add_documents(app)
         return (guard(door, calls),)

@@ -47,6 +47,12 @@ BINDINGS: Final[tuple[Binding, ...]] = (
     Binding("CardioMesh/ListModels", "GET", "/v1/models"),
     Binding("CardioMesh/GetModelCard", "GET", "/v1/models/{model}/card", answer="card_json"),
     Binding("CardioMesh/GetPerformance", "GET", "/v1/performance"),
+    Binding("ModelAdmin/GetRoutes", "GET", "/v1/admin/routes"),
+    Binding("ModelAdmin/SetCanary", "POST", "/v1/admin/routes/{name}/canary"),
+    Binding("ModelAdmin/SetShadow", "POST", "/v1/admin/routes/{name}/shadow"),
+    Binding("ModelAdmin/Promote", "POST", "/v1/admin/routes/{name}/promote"),
+    Binding("ModelAdmin/Rollback", "POST", "/v1/admin/routes/{name}/rollback"),
+    Binding("ModelAdmin/GetComparison", "GET", "/v1/admin/routes/{name}/comparison"),
 )
 
 _KSERVE: Final = "/inference.GRPCInferenceService/"

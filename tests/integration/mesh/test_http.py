@@ -159,6 +159,8 @@ LINES = {"Content-Type": "application/x-ndjson"}
         ("GET", "/v1/models/nope/card", {}, 404),
         ("GET", "/v1/models", {"params": {"nope": "1"}}, 400),
         ("GET", "/v1/nothing", {}, 404),
+        ("GET", "/v1/admin/routes", {}, 403),
+        ("POST", "/v1/admin/routes/hybrid_mobile/promote", {"json": {}}, 403),
         ("GET", "/v1/analyze", {}, 405),
         ("HEAD", "/v1/models", {}, 405),
         ("GET", "/v2/repository/index", {}, 403),

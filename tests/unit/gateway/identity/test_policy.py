@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tritonclient.grpc import service_pb2
 
-from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh._proto.gateway.v1 import gateway_pb2, model_admin_pb2
 from cardiomesh.errors import PermissionDenied
 from gateway.http.guard import ROUTES
 from gateway.identity import POLICY, Caller, Role, permit
@@ -42,6 +42,7 @@ def test_a_role_may_call_what_it_is_for_and_nothing_else(method: str, role: Role
 def test_every_method_that_is_served_has_a_row() -> None:
     services = [
         gateway_pb2.DESCRIPTOR.services_by_name["CardioMesh"],
+        model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdmin"],
         service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"],
     ]
     served = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
