@@ -123,7 +123,7 @@ def test_the_card_is_served_byte_for_byte(client: Client, answer: Analysis) -> N
     assert client.model_card() == file.read_bytes()
     with pytest.raises(NotFound, match="there are"):
         client.model_card("no_such_model")
-    with pytest.raises(NotFound, match="version 99"):
+    with pytest.raises(NotFound, match="no such version"):
         client.model_card(model_version=99)
 
 
