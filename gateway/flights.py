@@ -30,17 +30,24 @@ class Flights(Generic[T]):
             try:
                 return await asyncio.shield(task), False
             except (DeadlineExceeded, Cancelled, TimeoutError):
+                self._forget(key, task)
                 current_budget().for_hop()
             except asyncio.CancelledError:
-                if not task.cancelled():  # it is this caller who was cancelled
+                me = asyncio.current_task()
+                if not task.cancelled() or (me is not None and me.cancelling()):  # it is this caller who was cancelled
                     raise
+                self._forget(key, task)
         task = asyncio.ensure_future(_as_coroutine(compute))
         self._under_way[key] = task
         try:
             return await task, True
         finally:
-            if self._under_way.get(key) is task:
-                del self._under_way[key]
+            self._forget(key, task)
+
+    def _forget(self, key: str, task: asyncio.Task[T]) -> None:
+        """Whoever sees the end does it: waiting again for what has ended would let nobody else run, its owner least."""
+        if self._under_way.get(key) is task:
+            del self._under_way[key]
 
 
 async def _as_coroutine(compute: Callable[[], Awaitable[T]]) -> T:

@@ -99,3 +99,16 @@ async def test_one_who_stops_waiting_stops_alone() -> None:
         await second
     work.release.set()
     assert await first == (1, True)
+
+
+async def test_who_started_it_and_who_waits_are_cancelled_together() -> None:
+    flights, work = Flights[int](), Work()
+    owner = asyncio.create_task(flights.share("k", work))
+    await work.started.wait()
+    waiter = asyncio.create_task(flights.share("k", work))
+    await asyncio.sleep(0)
+    owner.cancel()
+    waiter.cancel()  # it wakes when the work is cancelled, and before its owner has: once, that stopped the whole loop
+    ends = await asyncio.gather(owner, waiter, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
+    assert work.runs == 1
