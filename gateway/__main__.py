@@ -19,9 +19,11 @@ from cardiomesh.chassis.settings import load_settings
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.rpc.channel import dial
 from gateway.admission import AdaptiveLimit, Admission, TenantLimits
-from gateway.analysis import Analysis
-from gateway.backend import Backend
-from gateway.cache import ResultCache
+from gateway.analysis.analysis import Analysis
+from gateway.analysis.cache import ResultCache
+from gateway.analysis.recent import Recent
+from gateway.backends.backend import Backend
+from gateway.backends.inference import Inference
 from gateway.catalogue import Catalogue
 from gateway.decision import Decider, load_policy
 from gateway.door import Door
@@ -32,12 +34,10 @@ from gateway.http.document import add_documents
 from gateway.http.guard import guard
 from gateway.http.kserve import HttpPassThrough
 from gateway.identity import Authenticator, IdentityFile, TokenRules, TokenVerifier, anonymous
-from gateway.inference import Inference
 from gateway.live import LiveLimits, LiveStreams, TokenMint
 from gateway.long import LongAnalysis
 from gateway.passthrough import SERVICE as KSERVE
 from gateway.passthrough import PassThrough
-from gateway.recent import Recent
 from gateway.routing import Router
 from gateway.routing.wiring import Routing
 from gateway.servicer import CardioMeshServicer

@@ -14,7 +14,7 @@ from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.interceptor import Peer
 from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, PermissionDenied
 from gateway.admission import Admission, Priority, priority_of
-from gateway.idempotency import earlier_answer
+from gateway.analysis.idempotency import earlier_answer
 from gateway.identity import AUDITED, STREAMS, Authenticator, Caller, permit
 from gateway.store import AuditRecord, Claim, Entry, Ledger, StoredAnswer
 

@@ -13,11 +13,11 @@ from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import DeadlineExceeded, FieldViolation, InvalidRequest, Overloaded, ResultMismatch, Unavailable
 from gateway.admission import Admission
-from gateway.analysis import Analysis
-from gateway.backend import Backend
+from gateway.analysis.analysis import Analysis
+from gateway.analysis.recordings import digest_of
+from gateway.backends.backend import Backend
 from gateway.catalogue import Model
 from gateway.door import current_call
-from gateway.recordings import digest_of
 from gateway.routing import Router, Wanted
 
 __all__ = ["Explaining"]

@@ -14,11 +14,11 @@ from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import CardioMeshError, InvalidRequest, Overloaded, Unavailable
 from gateway.admission import Admission
-from gateway.backend import Backend
+from gateway.backends.backend import Backend
+from gateway.backends.inference import Inference
 from gateway.catalogue import Model
 from gateway.door import current_call
 from gateway.findings import findings
-from gateway.inference import Inference
 from gateway.long_summary import Summary
 from gateway.routing import Router
 

@@ -19,7 +19,7 @@ from tritonclient.grpc import service_pb2
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Overloaded
 from gateway.admission import Admission, Priority, Turn
-from gateway.backend import Backend
+from gateway.backends.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.identity import POLICY

@@ -12,7 +12,7 @@ from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import in_parallel, outcome_of
 from cardiomesh.chassis.series import Series
-from gateway.analysis import Analysis
+from gateway.analysis.analysis import Analysis
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.explaining import Explaining

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway.breaker import Breaker
+from gateway.backends.breaker import Breaker
 
 __all__ = ["Bucket", "TenantLimits"]
 

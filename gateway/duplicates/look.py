@@ -13,7 +13,7 @@ from typing import Final
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
-from gateway.cache import CacheKey, ResultCache, cache_key
+from gateway.analysis.cache import CacheKey, ResultCache, cache_key
 from gateway.duplicates.alike import ALIKE, similarity
 
 __all__ = ["NearDuplicates"]

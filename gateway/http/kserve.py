@@ -14,7 +14,7 @@ from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, NotFound, PermissionDenied, TooLarge, Unavailable
 from gateway.admission import Admission
-from gateway.backend import Backend
+from gateway.backends.backend import Backend
 from gateway.catalogue import Catalogue
 from gateway.door import current_call
 from gateway.http.bindings import KSERVE_ROUTES

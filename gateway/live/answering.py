@@ -10,7 +10,7 @@ from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.parallel import outcome_of
 from cardiomesh.errors import FieldViolation, InvalidRequest, Overloaded, Unavailable
-from gateway.analysis import Analysis
+from gateway.analysis.analysis import Analysis
 from gateway.door import current_call
 from gateway.live.alarms import NO_SIGNAL
 from gateway.live.form import Form

@@ -19,7 +19,7 @@ from cardiomesh.errors import (
     Overloaded,
     Unavailable,
 )
-from gateway.analysis import Analysis
+from gateway.analysis.analysis import Analysis
 from gateway.catalogue import Model
 from gateway.door import current_call
 from gateway.live.answering import Answering

@@ -15,10 +15,10 @@ from cardiomesh.chassis.deadline import Budget, enter_budget
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, Unavailable
 from gateway.admission import Priority
+from gateway.backends.inference import Inference
 from gateway.catalogue import Model
 from gateway.door import enter_own_call
 from gateway.findings import findings
-from gateway.inference import Inference
 from gateway.routing.changes import Changes
 from gateway.routing.choice import Arm, Beside, Choice, ModelFailed, answering, labels_of
 from gateway.routing.router import Router

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cardiomesh.chassis.telemetry import Telemetry
+from gateway.backends.inference import Inference
 from gateway.catalogue import Catalogue
-from gateway.inference import Inference
 from gateway.routing.book import FileBook, MemoryBook, RouteBook, SqlBook
 from gateway.routing.changes import Changes
 from gateway.routing.router import Router

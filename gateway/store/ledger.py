@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import Unavailable
-from gateway.breaker import Breaker
+from gateway.backends.breaker import Breaker
 from gateway.store.chain import attest, link
 from gateway.store.engine import bounded, settled
 from gateway.store.entries import Entry

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
 from cardiomesh.chassis.telemetry import Telemetry
-from gateway.cache import ResultCache
+from gateway.analysis.cache import ResultCache
 from gateway.duplicates import NearDuplicates
 from tests.unit.gateway.duplicates.hearts import known_by, recording
 

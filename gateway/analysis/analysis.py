@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
@@ -20,20 +19,21 @@ from cardiomesh.chassis.priority import EXPLANATION, PRIORITY_HEADER
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
 from gateway.admission import Admission, Turn
-from gateway.backend import Backend
-from gateway.cache import ResultCache, cache_key
+from gateway.analysis.cache import ResultCache
+from gateway.analysis.flights import Flights
+from gateway.analysis.idempotency import claim_of
+from gateway.analysis.keys import key_by_id, key_of_answer, key_of_preparation
+from gateway.analysis.leads import Leads
+from gateway.analysis.recent import Recent
+from gateway.analysis.recordings import checked, digest_of, without_subject
+from gateway.analysis.stopwatch import Stopwatch
+from gateway.backends.backend import Backend
+from gateway.backends.inference import Inference
 from gateway.decision import Decider
 from gateway.door import current_call
 from gateway.duplicates import NearDuplicates
 from gateway.findings import findings
-from gateway.flights import Flights
-from gateway.idempotency import claim_of
-from gateway.inference import Inference
-from gateway.leads import Leads
-from gateway.recent import Recent
-from gateway.recordings import checked, digest_of, without_subject
 from gateway.routing import Choice, ModelFailed, Router, Trials, Wanted
-from gateway.stopwatch import Stopwatch
 
 __all__ = ["Analysis"]
 
@@ -130,7 +130,7 @@ class Analysis:
                     raise failed.cause from failed
                 choice = instead
         if not request.bypass_cache:
-            self._recent.put(self._recording_key(answer.result_id), without_subject(recording))
+            self._recent.put(key_by_id("recording", answer.result_id), without_subject(recording))
         choice.disclose(answer)
         self._telemetry.count("routed_requests", choice.labels)
         return answer
@@ -145,7 +145,7 @@ class Analysis:
                 await turn.begin()
                 prepared = await self._prepared(recording, wish, card, watch)
                 return await self._decided(prepared, wish, choice, watch)
-        prepared_key = self._prepared_key(digest, wish, card)
+        prepared_key = key_of_preparation(digest, wish.measurements, card)
 
         def compute() -> Awaitable[Answer]:
             return self._answer_once(recording, prepared_key, wish, choice, watch)
@@ -174,7 +174,7 @@ class Analysis:
             if prepared is None or (wish.subject and not prepared.HasField("fingerprint")):
                 await turn.begin()
                 prepared = await self._prepared(recording, wish, card, watch)
-            result_key = self._result_key(prepared, wish, card)
+            result_key = key_of_answer(prepared, card, self._circumstances(prepared, wish))
             if result_key != expected or earlier is None:
                 self._leads.put(lead, result_key)
                 with watch.hop("cache"):
@@ -216,25 +216,25 @@ class Analysis:
         entries: dict[str, Message] = {
             prepared_key: kept_preparation,
             result_key: kept_answer,
-            self._id_key(answer.result_id): kept_answer,
+            key_by_id("id", answer.result_id): kept_answer,
         }
         if self._keep_tensors:
             kept_tensor = Prepared()
             kept_tensor.CopyFrom(prepared)
             kept_tensor.ClearField("signal")
-            entries[self._tensor_key(answer.result_id)] = kept_tensor
+            entries[key_by_id("tensor", answer.result_id)] = kept_tensor
         await self._cache.put(entries)
 
     async def prepare_again(self, request: gateway_pb2.ExplainRequest, choice: Choice, measure: bool) -> Prepared:
         """What is explained: the recording of the request, or the one kept with its result."""
         recording = request.recording
         if request.result_id and recording.WhichOneof("content") is None:
-            sent = self._recent.get(self._recording_key(request.result_id), types_pb2.Recording)
+            sent = self._recent.get(key_by_id("recording", request.result_id), types_pb2.Recording)
             if sent is None:
                 return await self._kept_tensor(request.result_id)
             recording = sent
         wish = _Wish(measurements=measure)
-        key = self._prepared_key(digest_of(checked(recording)), wish, choice.model.card)
+        key = key_of_preparation(digest_of(checked(recording)), measure, choice.model.card)
         prepared = self._recent.get(key, Prepared)
         if prepared is None:
             try:
@@ -245,7 +245,7 @@ class Analysis:
         return prepared
 
     async def _kept_tensor(self, result_id: str) -> Prepared:
-        kept = await self._cache.get(self._tensor_key(result_id), Prepared)
+        kept = await self._cache.get(key_by_id("tensor", result_id), Prepared)
         if kept is None:
             raise InvalidRequest.field("recording", "send it again: it is kept for a moment only", "MISSING")
         return kept
@@ -267,7 +267,7 @@ class Analysis:
         """An earlier answer, while it is kept."""
         if not result_id:
             raise InvalidRequest.field("result_id", "must not be empty", "MISSING")
-        answer = await self._cache.get(self._id_key(result_id), Answer) or await current_call().kept(result_id)
+        answer = await self._cache.get(key_by_id("id", result_id), Answer) or await current_call().kept(result_id)
         if answer is None:
             if not self._cache.available and not current_call().keeps:
                 raise Unavailable("earlier results cannot be reached")
@@ -311,6 +311,12 @@ class Analysis:
             self._decider.decide(answer, choice.model.card, wish.setting)
         return answer
 
+    def _circumstances(self, prepared: Prepared, wish: _Wish) -> str:
+        """What beside recording and model the decision depends on; empty where nothing is decided."""
+        if self._decider is None:
+            return ""
+        return self._decider.context(prepared.quality, prepared.recording.patient, wish.setting, wish.measurements)
+
     async def _computed(self, prepared: Prepared, choice: Choice, watch: Stopwatch) -> Answer:
         model = choice.model
         with watch.hop("triton"), self._trials.inferring(choice):
@@ -329,37 +335,6 @@ class Analysis:
         answer.computed_at.GetCurrentTime()
         choice.disclose(answer)
         return answer
-
-    def _prepared_key(self, digest: str, wish: _Wish, card: ModelCard) -> str:
-        # What one model's card lets pass is not prepared for another.
-        kind = ("measured" if wish.measurements else "prep") + "".join(sorted(card.input.may_miss))
-        return cache_key(current_call().tenant, kind, card.input.preprocessing_version, digest)
-
-    def _result_key(self, prepared: Prepared, wish: _Wish, card: ModelCard) -> str:
-        # An answer with another decision is another answer. One digest over both: the context alone could be guessed.
-        signal = prepared.signal_hash
-        if self._decider is not None:
-            patient = prepared.recording.patient
-            context = self._decider.context(prepared.quality, patient, wish.setting, wish.measurements)
-            signal = hashlib.sha256(f"{signal}:{context}".encode()).hexdigest()
-        return cache_key(
-            current_call().tenant,
-            "result",
-            prepared.preprocessing_version,
-            card.name,
-            card.version,
-            card.digest,
-            signal,
-        )
-
-    def _id_key(self, result_id: str) -> str:
-        return cache_key(current_call().tenant, "id", hashlib.sha256(result_id.encode()).hexdigest())
-
-    def _recording_key(self, result_id: str) -> str:
-        return cache_key(current_call().tenant, "recording", hashlib.sha256(result_id.encode()).hexdigest())
-
-    def _tensor_key(self, result_id: str) -> str:
-        return cache_key(current_call().tenant, "tensor", hashlib.sha256(result_id.encode()).hexdigest())
 
 
 def _complete(answer: Answer, prepared: Prepared) -> Answer:

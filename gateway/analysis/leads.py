@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from gateway.cache import CacheKey
+from gateway.analysis.cache import CacheKey
 
 __all__ = ["Leads"]
 

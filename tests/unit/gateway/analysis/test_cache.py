@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from cardiomesh._proto.gateway.v1 import gateway_pb2
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.chassis.telemetry import Telemetry
-from gateway.cache import ResultCache, cache_key
+from gateway.analysis.cache import ResultCache, cache_key
 
 ANSWER = gateway_pb2.AnalyzeResponse(result_id="r1", model=types_pb2.ModelRef(name="m", version=1))
 

@@ -20,7 +20,7 @@ from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.hop import Hop, Metadata
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import Cancelled, CardioMeshError, DeadlineExceeded, Unavailable
-from gateway.breaker import Breaker
+from gateway.backends.breaker import Breaker
 
 __all__ = ["Backend", "RetryBudget"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from cardiomesh.chassis.deadline import Budget, enter_budget
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest
-from gateway.flights import Flights
+from gateway.analysis.flights import Flights
 
 
 class Work:

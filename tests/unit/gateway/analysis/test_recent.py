@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cardiomesh._proto.types.v1 import types_pb2
-from gateway.recent import Recent
+from gateway.analysis.recent import Recent
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.breaker import Breaker
+from gateway.backends.breaker import Breaker
 from tests.clock import Clock
 
 

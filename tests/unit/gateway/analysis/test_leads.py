@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.leads import Leads
+from gateway.analysis.leads import Leads
 
 
 def test_the_least_recently_used_leave_first() -> None:

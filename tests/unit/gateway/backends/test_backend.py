@@ -12,7 +12,7 @@ from cardiomesh.chassis.deadline import Budget, enter_budget
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, InvalidRequest, Unavailable
-from gateway.backend import Backend, RetryBudget
+from gateway.backends.backend import Backend, RetryBudget
 from tests.clock import Clock
 
 AWAY, LATE, WRONG = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INVALID_ARGUMENT

@@ -11,7 +11,7 @@ from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.hop import Hop
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
-from gateway.backend import Backend
+from gateway.backends.backend import Backend
 from gateway.door import current_call
 from gateway.findings import mean_logits
 

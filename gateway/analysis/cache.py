@@ -30,7 +30,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from cardiomesh.chassis.telemetry import Telemetry
-from gateway.breaker import Breaker
+from gateway.backends.breaker import Breaker
 
 __all__ = ["CacheKey", "ResultCache", "cache_key"]
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from gateway.cache import CacheKey
+from gateway.analysis.cache import CacheKey
 
 __all__ = ["Recent"]
 

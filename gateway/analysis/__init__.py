@@ -1,0 +1,1 @@
+"""One recording answered: the straight way, and what spares repeating it."""
