@@ -21,6 +21,7 @@ from cardiomesh.rpc.channel import dial
 from gateway.admission import AdaptiveLimit, Admission, TenantLimits
 from gateway.analysis.analysis import Analysis
 from gateway.analysis.cache import ResultCache
+from gateway.analysis.preparing import Preparing
 from gateway.analysis.recent import Recent
 from gateway.backends.backend import Backend
 from gateway.backends.inference import Inference
@@ -151,12 +152,13 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
     router = routing.router
     decider = Decider(load_policy()) if settings.decision else None
     recent = Recent(settings.recent_mib * 2**20, settings.recent_s)
+    preparing = Preparing(router, cache, recent, preprocessor)
     analysis = Analysis(
         router,
         routing.trials,
         cache,
         inference,
-        preprocessor,
+        preparing,
         admission,
         recent,
         telemetry,
@@ -164,7 +166,7 @@ def build(settings: GatewaySettings, telemetry: Telemetry) -> Application:
         duplicates=_duplicates(settings, cache),
         keep_tensors=settings.keep_tensors,
     )
-    explaining = Explaining(analysis, router, explainer, admission, at_once=settings.explanations_at_once)
+    explaining = Explaining(analysis, preparing, router, explainer, admission, at_once=settings.explanations_at_once)
     door = Door(_authenticator(settings), ledger, admission)
 
     live = _live(settings, analysis, router, telemetry)

@@ -14,6 +14,7 @@ from cardiomesh.chassis.hop import Hop
 from cardiomesh.errors import DeadlineExceeded, FieldViolation, InvalidRequest, Overloaded, ResultMismatch, Unavailable
 from gateway.admission import Admission
 from gateway.analysis.analysis import Analysis
+from gateway.analysis.preparing import Preparing
 from gateway.analysis.recordings import digest_of
 from gateway.backends.backend import Backend
 from gateway.catalogue import Model
@@ -32,6 +33,7 @@ class Explaining:
     def __init__(
         self,
         analysis: Analysis,
+        preparing: Preparing,
         router: Router,
         explainer: Backend,
         admission: Admission,
@@ -39,6 +41,7 @@ class Explaining:
         at_once: int,
     ) -> None:
         self._analysis = analysis
+        self._preparing = preparing
         self._router = router
         self._explain: Hop[explainer_pb2.ExplainRequest, Part] = explainer.hop(
             explainer_pb2_grpc.ExplainerStub(explainer.channel).Explain
@@ -85,7 +88,7 @@ class Explaining:
         call.model, call.model_version, call.result_id = model.ref.name, model.ref.version, request.result_id
         _known(request.finding_codes, model)
         with_rules = not request.methods or explainer_pb2.METHOD_RULES in request.methods
-        prepared = await self._analysis.prepare_again(request, choice, with_rules)
+        prepared = await self._preparing.again(request, choice.model.card, with_rules)
         if earlier is not None and (earlier.tensor_hash, earlier.model) != (prepared.tensor_hash, model.ref):
             raise ResultMismatch("the result was computed on another recording or by another model")
         onward = explainer_pb2.ExplainRequest(

@@ -5,29 +5,26 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from google.protobuf.message import Message
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
-from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2, preprocessor_pb2_grpc
 from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.cards import ModelCard
 from cardiomesh.chassis.deadline import current_budget
-from cardiomesh.chassis.hop import Hop
-from cardiomesh.chassis.priority import EXPLANATION, PRIORITY_HEADER
 from cardiomesh.chassis.telemetry import Telemetry
-from cardiomesh.errors import CardioMeshError, InvalidRequest, NotFound, Unavailable
+from cardiomesh.errors import InvalidRequest, NotFound, Unavailable
 from gateway.admission import Admission, Turn
 from gateway.analysis.cache import ResultCache
 from gateway.analysis.flights import Flights
 from gateway.analysis.idempotency import claim_of
 from gateway.analysis.keys import key_by_id, key_of_answer, key_of_preparation
 from gateway.analysis.leads import Leads
+from gateway.analysis.preparing import Prepared, Preparing, Wish
 from gateway.analysis.recent import Recent
 from gateway.analysis.recordings import checked, digest_of, without_subject
 from gateway.analysis.stopwatch import Stopwatch
-from gateway.backends.backend import Backend
 from gateway.backends.inference import Inference
 from gateway.decision import Decider
 from gateway.door import current_call
@@ -37,26 +34,7 @@ from gateway.routing import Choice, ModelFailed, Router, Trials, Wanted
 
 __all__ = ["Analysis"]
 
-Prepared = preprocessor_pb2.PrepareResponse
 Answer = gateway_pb2.AnalyzeResponse
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """What a caller wants beside the findings, and where the patient is seen."""
-
-    signal: bool = False
-    measurements: bool = False
-    setting: types_pb2.Setting.ValueType = types_pb2.SETTING_UNSPECIFIED
-    #: Whose earlier recordings are compared; empty: none.
-    subject: str = ""
-
-    @classmethod
-    def of(cls, request: gateway_pb2.AnalyzeRequest, duplicates: bool) -> _Wish:
-        if request.setting not in types_pb2.Setting.values():
-            raise InvalidRequest.field("setting", "is none of those that are known", "UNKNOWN")
-        subject = request.recording.subject_ref if duplicates and not request.bypass_cache else ""
-        return cls(request.include_signal, request.measure, request.setting, subject)
 
 
 class Analysis:
@@ -68,7 +46,7 @@ class Analysis:
         trials: Trials,
         cache: ResultCache,
         inference: Inference,
-        preprocessor: Backend,
+        preparing: Preparing,
         admission: Admission,
         recent: Recent,
         telemetry: Telemetry,
@@ -86,12 +64,7 @@ class Analysis:
         self._admission = admission
         self._flights: Flights[Answer] = Flights()
         self._leads = Leads()
-        self._preprocessor = preprocessor
-        prepare = preprocessor_pb2_grpc.PreprocessorStub(preprocessor.channel).Prepare
-        self._prepare: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(prepare)
-        self._prepare_last: Hop[preprocessor_pb2.PrepareRequest, Prepared] = preprocessor.hop(
-            prepare, [(PRIORITY_HEADER, EXPLANATION)]
-        )
+        self._preparing = preparing
         self._recent = recent
         self._telemetry = telemetry
         self._keep_tensors = keep_tensors
@@ -118,7 +91,7 @@ class Analysis:
     ) -> Answer:
         """The answer, before it is on record."""
         digest = digest_of(recording)
-        wish = _Wish.of(request, self._duplicates is not None)
+        wish = Wish.of(request, self._duplicates is not None)
         choice = self._router.choose(Wanted.of(request), current_call().tenant, digest)
         answer: Answer | None = None
         while answer is None:
@@ -136,7 +109,7 @@ class Analysis:
         return answer
 
     async def _answer(
-        self, recording: types_pb2.Recording, digest: str, wish: _Wish, choice: Choice, afresh: bool, watch: Stopwatch
+        self, recording: types_pb2.Recording, digest: str, wish: Wish, choice: Choice, afresh: bool, watch: Stopwatch
     ) -> Answer:
         """One model's answer, this caller's own copy: computed, kept from earlier, or shared with who asks the same."""
         card = choice.model.card
@@ -160,7 +133,7 @@ class Analysis:
         return answer
 
     async def _answer_once(
-        self, recording: types_pb2.Recording, prepared_key: str, wish: _Wish, choice: Choice, watch: Stopwatch
+        self, recording: types_pb2.Recording, prepared_key: str, wish: Wish, choice: Choice, watch: Stopwatch
     ) -> Answer:
         """The cache is asked before each step and told afterwards."""
         card = choice.model.card
@@ -200,7 +173,7 @@ class Analysis:
             answer.near_duplicate_of.CopyFrom(found)
         return answer
 
-    def _turn(self, recording: types_pb2.Recording, wish: _Wish, card: ModelCard) -> Turn:
+    def _turn(self, recording: types_pb2.Recording, wish: Wish, card: ModelCard) -> Turn:
         """Its place among all that is computed, taken only where something has to be."""
         call = current_call()
         kind = ("analyze", card.name, card.version, replace(wish, subject=""), recording.ByteSize().bit_length())
@@ -225,37 +198,12 @@ class Analysis:
             entries[key_by_id("tensor", answer.result_id)] = kept_tensor
         await self._cache.put(entries)
 
-    async def prepare_again(self, request: gateway_pb2.ExplainRequest, choice: Choice, measure: bool) -> Prepared:
-        """What is explained: the recording of the request, or the one kept with its result."""
-        recording = request.recording
-        if request.result_id and recording.WhichOneof("content") is None:
-            sent = self._recent.get(key_by_id("recording", request.result_id), types_pb2.Recording)
-            if sent is None:
-                return await self._kept_tensor(request.result_id)
-            recording = sent
-        wish = _Wish(measurements=measure)
-        key = key_of_preparation(digest_of(checked(recording)), measure, choice.model.card)
-        prepared = self._recent.get(key, Prepared)
-        if prepared is None:
-            try:
-                prepared = await self._prepared(recording, wish, choice.model.card, Stopwatch(), self._prepare_last)
-            except ModelFailed as failed:
-                raise failed.cause from failed
-            self._recent.put(key, prepared)
-        return prepared
-
-    async def _kept_tensor(self, result_id: str) -> Prepared:
-        kept = await self._cache.get(key_by_id("tensor", result_id), Prepared)
-        if kept is None:
-            raise InvalidRequest.field("recording", "send it again: it is kept for a moment only", "MISSING")
-        return kept
-
     async def predicted(self, prepared: Prepared, choice: Choice) -> Sequence[types_pb2.Finding]:
         """What the rules are held against; nothing where Triton is away or silent, because rules need no model."""
         try:
             # Half of what is left, so that a Triton which takes the question and does not answer leaves time for them.
             async with asyncio.timeout(current_budget().remaining() / 2):
-                return (await self._decided(prepared, _Wish(), choice, Stopwatch())).findings
+                return (await self._decided(prepared, Wish(), choice, Stopwatch())).findings
         except TimeoutError:
             return ()
         except ModelFailed as failed:
@@ -276,42 +224,19 @@ class Analysis:
         return gateway_pb2.GetResultResponse(result=answer)
 
     async def _prepared(
-        self,
-        recording: types_pb2.Recording,
-        wish: _Wish,
-        card: ModelCard,
-        watch: Stopwatch,
-        hop: Hop[preprocessor_pb2.PrepareRequest, Prepared] | None = None,
+        self, recording: types_pb2.Recording, wish: Wish, card: ModelCard, watch: Stopwatch
     ) -> Prepared:
-        onward = preprocessor_pb2.PrepareRequest(
-            recording=recording,
-            include_signal=wish.signal,
-            measure=wish.measurements,
-            may_miss=card.input.may_miss,
-            fingerprint=bool(wish.subject),
-        )
-        onward.recording.subject_ref = ""  # nobody behind the door needs to know of whom it is
         with watch.hop("preprocessor"):
-            # Two targets: preparing for explanations that is slow must not have predictions refused.
-            prepared = await self._preprocessor.idempotent(hop or self._prepare, onward, "last" if hop else "")
-        self._router.preprocessing = prepared.preprocessing_version
-        if prepared.preprocessing_version != card.input.preprocessing_version:
-            raise ModelFailed(
-                CardioMeshError(
-                    f"{card.name} version {card.version} was trained with preprocessing "
-                    f"{card.input.preprocessing_version}, but {prepared.preprocessing_version} is running"
-                )
-            )
-        return prepared
+            return await self._preparing.prepared(recording, wish, card)
 
-    async def _decided(self, prepared: Prepared, wish: _Wish, choice: Choice, watch: Stopwatch) -> Answer:
+    async def _decided(self, prepared: Prepared, wish: Wish, choice: Choice, watch: Stopwatch) -> Answer:
         """The whole answer, with the decision where that is switched on."""
         answer = _complete(await self._computed(prepared, choice, watch), prepared)
         if self._decider is not None:
             self._decider.decide(answer, choice.model.card, wish.setting)
         return answer
 
-    def _circumstances(self, prepared: Prepared, wish: _Wish) -> str:
+    def _circumstances(self, prepared: Prepared, wish: Wish) -> str:
         """What beside recording and model the decision depends on; empty where nothing is decided."""
         if self._decider is None:
             return ""
