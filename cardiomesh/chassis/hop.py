@@ -13,6 +13,7 @@ from cardiomesh.chassis.deadline import current_budget
 from cardiomesh.chassis.telemetry import Telemetry, inject
 from cardiomesh.errors import CardioMeshError, Unavailable
 from cardiomesh.rpc.status import error_from_rpc
+from cardiomesh.rpc.upload import status_kept
 
 __all__ = ["Hop", "Metadata"]
 
@@ -64,7 +65,8 @@ class Hop(Generic[Request, Response]):
         started = time.perf_counter()
         status = grpc.StatusCode.OK
         with self._telemetry.span("rpc.client", {"cardiomesh.hop": self._name}, kind=SpanKind.CLIENT):
-            call = self._method(request, timeout=current_budget().for_hop(), metadata=self._onward())
+            # A backend that refuses in the middle of a stream of requests is heard, and not grpc's failed write.
+            call = status_kept(self._method(request, timeout=current_budget().for_hop(), metadata=self._onward()))
             try:
                 async for part in call:
                     yield part

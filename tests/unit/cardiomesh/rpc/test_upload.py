@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
 import pytest
 
+from cardiomesh.chassis.deadline import Budget, enter_budget
+from cardiomesh.chassis.hop import Hop
+from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import UnfitRecording
 from cardiomesh.rpc.status import DETAILS_KEY, code_of, error_from_rpc, status_details
 from cardiomesh.rpc.upload import status_kept
@@ -47,6 +50,17 @@ async def test_the_servers_error_survives_the_failed_write(upload: Any) -> None:
                 pass
         error = error_from_rpc(caught.value)
         assert (type(error), str(error)) == (UnfitRecording, "this will not do")
+
+
+async def test_a_hop_hears_the_backends_refusal(upload: Any) -> None:
+    enter_budget(Budget.of(30.0))
+    telemetry = Telemetry("test")
+    hop: Hop[Iterator[bytes], bytes] = Hop("triton", upload, telemetry)
+    for _ in range(20):
+        with pytest.raises(UnfitRecording, match="this will not do"):
+            async for _answer in hop.stream(bytes(65536) for _ in range(64)):
+                pass
+    telemetry.close()
 
 
 async def test_it_holds_back_nothing_where_no_status_comes(monkeypatch: pytest.MonkeyPatch) -> None:
