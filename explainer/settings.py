@@ -21,7 +21,7 @@ class ExplainerSettings(ServiceSettings):
     explanations_at_once: int = Field(1, ge=1, description="Explanations computed at the same time.")
     explanations_waiting: int = Field(8, ge=0, description="Explanations that may wait; more are refused.")
     explanation_share: float = Field(
-        0.03,
+        0.02,
         gt=0,
         le=1,
         description="Share of the time that explanations compute while predictions are asked for; 1: all of it, where "
