@@ -135,7 +135,9 @@ async def test_while_the_store_is_locked_no_answer_is_given(caller: AsyncClient,
         except Unavailable:  # the breaker is still open
             continue
         break
-    assert [record["outcome"] for record in store.records()] == ["OK", "OK"]
+    # Refused calls are recorded as such where the store comes back in time for it; what was answered, always and once.
+    outcomes = [record["outcome"] for record in store.records()]
+    assert [outcome for outcome in outcomes if outcome != "UNAVAILABLE"] == ["OK", "OK"]
 
 
 def test_no_answered_call_is_lost_by_kill_9(addresses: Addresses, store: Store, ecg_file: Path) -> None:
