@@ -17,8 +17,8 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.errors import DeadlineExceeded, InvalidRequest, Overloaded, TooLarge
 from cardiomesh.rpc.status import error_from_item
 from preprocessor.decoding.isolation import child_environment
+from preprocessor.frames import ERROR, received
 from preprocessor.long.source import FIELD
-from preprocessor.long.worker import ERROR, FRAME
 
 __all__ = ["Limits", "LongDesk"]
 
@@ -151,8 +151,7 @@ class LongDesk:
         """The next frame; None where the stream has ended."""
         try:
             async with asyncio.timeout(self._limits.part_seconds):
-                length, kind = FRAME.unpack(await stream.readexactly(FRAME.size))
-                return kind, await stream.readexactly(length)
+                return await received(stream)
         except asyncio.IncompleteReadError:
             return None
         except TimeoutError:

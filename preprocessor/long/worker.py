@@ -1,36 +1,31 @@
 """The child's side: ``python -m preprocessor.long.worker FD STRIDE REJECT_BELOW MEMORY_MIB``.
 
-Reads the spooled file behind the descriptor and writes frames to standard output: a four-byte length, one byte that
-says what follows, and a protocol buffer message. It lives for one recording, so a crash, a hang or a hunger for memory
-costs that one.
+Reads the spooled file behind the descriptor and writes frames (``preprocessor/frames.py``) to standard output. It lives
+for one recording, so a crash, a hang or a hunger for memory costs that one.
 """
 
 from __future__ import annotations
 
 import os
 import resource
-import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO, Final
-
-from google.protobuf.message import Message
+from typing import Final
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
 from cardiomesh.ecg.conditioning import PREPROCESSING_VERSION
 from cardiomesh.errors import CardioMeshError, InvalidRequest
 from cardiomesh.rpc.status import item_error
 from preprocessor.decoding.worker import mapped_bytes
+from preprocessor.frames import ERROR, write
 from preprocessor.long.open import open_source
 from preprocessor.long.source import FIELD, Source
 from preprocessor.long.windows import Plan, Window, describe, plan, windows
 from preprocessor.messages import to_info, to_quality
 
-__all__ = ["ERROR", "FRAME", "PART", "WINDOWS_AT_ONCE"]
+__all__ = ["PART", "WINDOWS_AT_ONCE"]
 
-FRAME: Final = struct.Struct("<Lc")
 PART: Final = b"p"
-ERROR: Final = b"e"
 #: Windows in one message: they are one inference too, and others wait for no longer than that.
 WINDOWS_AT_ONCE: Final = 8
 #: Below everything that somebody waits for.
@@ -87,21 +82,15 @@ def main(arguments: Sequence[str]) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             for part in parts(open_source(file), float(stride), float(reject_below)):
-                _write(sink, PART, part)
+                write(sink, PART, part)
         except CardioMeshError as error:
-            _write(sink, ERROR, item_error(error))
+            write(sink, ERROR, item_error(error))
         except (MemoryError, RecursionError):
-            _write(
+            write(
                 sink,
                 ERROR,
                 item_error(InvalidRequest.field(FIELD, "decoding it takes more memory than allowed", "TOO_LARGE")),
             )
-
-
-def _write(sink: BinaryIO, kind: bytes, message: Message) -> None:
-    encoded = message.SerializeToString()
-    sink.write(FRAME.pack(len(encoded), kind) + encoded)
-    sink.flush()
 
 
 if __name__ == "__main__":

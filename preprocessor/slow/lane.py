@@ -12,7 +12,8 @@ from cardiomesh._proto.types.v1 import types_pb2
 from cardiomesh.errors import Unavailable
 from cardiomesh.rpc.status import error_from_item
 from preprocessor.decoding.isolation import child_environment
-from preprocessor.slow.worker import ERROR, FRAME, REQUEST
+from preprocessor.frames import ERROR, framed, received
+from preprocessor.slow.worker import REQUEST
 
 __all__ = ["SlowLane"]
 
@@ -46,10 +47,9 @@ class SlowLane:
         assert child.stdin is not None  # noqa: S101  stated for the type checker; both were asked for
         assert child.stdout is not None  # noqa: S101
         try:
-            child.stdin.write(FRAME.pack(len(request), REQUEST) + request)
+            child.stdin.write(framed(REQUEST, request))
             await child.stdin.drain()
-            length, kind = FRAME.unpack(await child.stdout.readexactly(FRAME.size))
-            return kind, await child.stdout.readexactly(length)
+            return await received(child.stdout)
         except (OSError, asyncio.IncompleteReadError):
             await self.close()
             raise Unavailable("the process that prepares for explanations was lost") from None

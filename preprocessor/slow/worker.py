@@ -1,30 +1,26 @@
 """The child's side: ``python -m preprocessor.slow.worker REJECT_BELOW DECODE_SECONDS DECODE_MEMORY_MIB``.
 
 Reads requests from standard input and writes answers to standard output, until the input closes (so it never outlives
-its parent). A frame is a four-byte length, one byte that says what follows, and a protocol buffer message.
+its parent), as frames of ``preprocessor/frames.py``.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from collections.abc import Sequence
-from typing import BinaryIO, Final
-
-from google.protobuf.message import Message
+from typing import Final
 
 from cardiomesh._proto.preprocessor.v1 import preprocessor_pb2
 from cardiomesh.chassis.telemetry import Telemetry
 from cardiomesh.errors import CardioMeshError
 from cardiomesh.rpc.status import item_error
+from preprocessor.frames import ERROR, take, write
 
-__all__ = ["ANSWER", "ERROR", "FRAME", "REQUEST"]
+__all__ = ["ANSWER", "REQUEST"]
 
-FRAME: Final = struct.Struct("<Lc")
 REQUEST: Final = b"r"
 ANSWER: Final = b"a"
-ERROR: Final = b"e"
 #: As far back as the kernel's ordinary scheduling goes.
 _NICENESS: Final = 19
 
@@ -41,21 +37,14 @@ def main(arguments: Sequence[str]) -> None:
     prepare = Preparation(Telemetry("preprocessor"), workers.decode, float(reject_below))
     settle()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    while head := source.read(FRAME.size):
-        length, _ = FRAME.unpack(head)
-        request = preprocessor_pb2.PrepareRequest.FromString(source.read(length))
+    while (payload := take(source)) is not None:
+        request = preprocessor_pb2.PrepareRequest.FromString(payload)
         try:
             answer = prepare(request)
         except CardioMeshError as error:
-            _write(sink, ERROR, item_error(error))
+            write(sink, ERROR, item_error(error))
         else:
-            _write(sink, ANSWER, answer)
-
-
-def _write(sink: BinaryIO, kind: bytes, message: Message) -> None:
-    encoded = message.SerializeToString()
-    sink.write(FRAME.pack(len(encoded), kind) + encoded)
-    sink.flush()
+            write(sink, ANSWER, answer)
 
 
 if __name__ == "__main__":
