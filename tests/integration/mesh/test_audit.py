@@ -124,20 +124,25 @@ async def test_the_subject_is_nowhere_in_the_store(caller: AsyncClient, store: S
 
 async def test_while_the_store_is_locked_no_answer_is_given(caller: AsyncClient, store: Store, ecg_file: Path) -> None:
     await caller.analyze(file=ecg_file)
+    refused = 0
     with sqlite3.connect(store.folder / "store.sqlite", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="audit"):
             await caller.analyze(file=ecg_file)
+        refused += 1
         other.execute("ROLLBACK")
     while True:
         try:
             await caller.analyze(file=ecg_file)
         except Unavailable:  # the breaker is still open
+            refused += 1
             continue
         break
-    # Refused calls are recorded as such where the store comes back in time for it; what was answered, always and once.
-    outcomes = [record["outcome"] for record in store.records()]
-    assert [outcome for outcome in outcomes if outcome != "UNAVAILABLE"] == ["OK", "OK"]
+    first, *between, last = (record["outcome"] for record in store.records())
+    assert (first, last) == ("OK", "OK")
+    # A refused call has a record where the store came back in time for it, and never more than one.
+    assert len(between) <= refused
+    assert set(between) <= {"UNAVAILABLE"}
 
 
 def test_no_answered_call_is_lost_by_kill_9(addresses: Addresses, store: Store, ecg_file: Path) -> None:
