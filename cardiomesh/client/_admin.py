@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 
 from cardiomesh._proto.gateway.v1 import model_admin_pb2 as admin_pb2
 from cardiomesh._proto.gateway.v1 import model_admin_pb2_grpc
+from cardiomesh.client._closing import Closes
 from cardiomesh.client._credentials import Credential, authorization
 from cardiomesh.client._tracing import traced
 from cardiomesh.rpc.channel import TlsFiles, dial_sync
@@ -105,7 +105,7 @@ class Comparison:
     tests: tuple[RollbackTest, ...]
 
 
-class ModelAdmin:
+class ModelAdmin(Closes):
     """Moves traffic between models and versions, ``ModelAdmin("host:port")``. The caller must be an operator.
 
     A name is a model's, or "fast" or "accurate". Every change is audited with its ``reason``.
@@ -163,14 +163,6 @@ class ModelAdmin:
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _wire(target: Target) -> admin_pb2.Target:

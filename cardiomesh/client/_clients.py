@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Unpack
 
 import grpc
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from cardiomesh.client._batch import BatchItem, answers, answers_async
+from cardiomesh.client._closing import AsyncCloses, Closes
 from cardiomesh.client._credentials import Credential, authorization
 from cardiomesh.client._decision import Setting, setting_value
 from cardiomesh.client._explanation import Explanation, explanation_of, method_of
@@ -84,7 +84,7 @@ def _explain_request(
     )
 
 
-class Client:
+class Client(Closes):
     """A blocking client of one gateway, ``Client("host:port")``. Safe to share between threads.
 
     ``credential`` is an API key, a bearer token, or a function that gives a fresh one; the default is the environment's
@@ -288,16 +288,8 @@ class Client:
         """Close the connection."""
         self._channel.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncClient:
+class AsyncClient(AsyncCloses):
     """The same for asyncio; see ``Client`` for the arguments."""
 
     def __init__(
@@ -479,11 +471,3 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

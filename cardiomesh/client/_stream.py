@@ -6,13 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import grpc
 import numpy.typing as npt
 
 from cardiomesh._proto.gateway.v1 import gateway_pb2
+from cardiomesh.client._closing import AsyncCloses, Closes
 from cardiomesh.client._live import LiveEnd, LivePart, LiveSkipped, LiveWindow, live_part_of
 from cardiomesh.client._outbox import Outbox, resumable
 from cardiomesh.errors import CardioMeshError, DeadlineExceeded, InvalidRequest, Overloaded
@@ -58,7 +58,7 @@ def _is_progress(part: LivePart) -> bool:
     return isinstance(part, LiveWindow | LiveSkipped | LiveEnd)
 
 
-class LiveStream:
+class LiveStream(Closes):
     """A live recording on a blocking client. Send from one thread and iterate in another; each by one thread only.
 
     ::
@@ -154,16 +154,8 @@ class LiveStream:
             self._changed.notify_all()
         self._call.cancel()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncLiveStream:
+class AsyncLiveStream(AsyncCloses):
     """The same for asyncio: send in one task, iterate in another."""
 
     def __init__(self, opener: Callable[[Any], Any], outbox: Outbox, reconnect: float, *, endless: bool) -> None:
@@ -256,11 +248,3 @@ class AsyncLiveStream:
             self._finished = self._closed = True
             self._changed.notify_all()
         self._call.cancel()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
